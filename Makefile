@@ -1,0 +1,15 @@
+# Every task is written once, in make.py; this file gives them their short names.
+# People without make: `python make.py TASK`.
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help book test pdf serve lint export run wheel clean
+
+help:
+	@$(PYTHON) make.py
+
+book test pdf serve lint export wheel clean:
+	@$(PYTHON) make.py $@
+
+run:
+	@$(PYTHON) make.py run $(CHAPTER)

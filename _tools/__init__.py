@@ -1,0 +1,1 @@
+"""What the tasks in make.py do inside the project's environment."""

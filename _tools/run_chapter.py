@@ -1,0 +1,54 @@
+"""Execute one chapter in place, from an empty folder, and write what it took into its card.
+
+Usage: python -m _tools.run_chapter 02
+"""
+
+import re
+import resource
+import sys
+import tempfile
+import time
+
+import nbformat
+from nbclient import NotebookClient
+
+from _tools.export import chapters
+
+NUMBERS = re.compile(r"^\| *[\d.]+ s *\| *\d+ MB *\|", re.MULTILINE)
+
+
+def find(number):
+    """The one chapter whose file name begins with a number such as 02."""
+    found = [path for path in chapters() if path.name.startswith(f"{number}_")]
+    if len(found) != 1:
+        names = ", ".join(path.name.split("_")[0] for path in chapters())
+        raise SystemExit(f"make: no chapter {number!r}; there are {names}")
+    return found[0]
+
+
+def execute(notebook):
+    """Run a notebook; return the seconds it took and its peak memory in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"resources": {"metadata": {"path": folder}}, "kernel_name": "python3"}
+        start = time.perf_counter()
+        NotebookClient(notebook, timeout=900, **options).execute()
+        seconds = time.perf_counter() - start
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # kB, on macOS bytes
+    return seconds, usage / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def main(number):
+    path = find(number)
+    notebook = nbformat.read(path, as_version=4)
+    seconds, megabytes = execute(notebook)
+    for cell in notebook.cells:
+        if "spine-card" in cell.metadata.get("tags", []):
+            measured = f"| {seconds:.0f} s | {megabytes:.0f} MB |"
+            cell.source, found = NUMBERS.subn(measured, cell.source, count=1)
+            assert found, f"{path.name}: the card has no `| 1 s | 1 MB |` to fill in"
+    nbformat.write(notebook, path)
+    print(f"make: {path.name} took {seconds:.1f} s and {megabytes:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
