@@ -18,7 +18,12 @@ from contextlib import contextmanager
 class Check:
     """The verdict on an answer: true when it is right, and a sentence to read."""
 
-    def __init__(self, verdict: str, message: str, see: str = ""):
+    def __init__(
+        self,
+        verdict: str,  # "Right", "Not yet" or "Open"
+        message: str,  # what was expected and what came
+        see: str = "",  # the section of the chapter that holds the idea
+    ):
         self.verdict, self.message, self.see = verdict, message, see
 
     def __bool__(self):

@@ -12,6 +12,7 @@ __all__ = [
     "TokenStrip",
     "show_tokens",
     "plot_curves",
+    "plot_cuts",
     "pick_device",
     "set_seed",
 ]
@@ -20,6 +21,7 @@ __all__ = [
 import html
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 
 def visible(
@@ -40,7 +42,11 @@ class TokenStrip:
 
     colors = ("#cfe8ff", "#ffe3b3", "#d5f0c8", "#f8d3e6", "#e4dbf9")
 
-    def __init__(self, pieces: Iterable[str | bytes], ids: Iterable[int] | None = None):
+    def __init__(
+        self,
+        pieces: Iterable[str | bytes],  # the tokens, in order
+        ids: Iterable[int] | None = None,  # their ids, one a token
+    ):
         self.pieces = [visible(piece) for piece in pieces]
         self.ids = None if ids is None else [int(i) for i in ids]
         if self.ids is not None and len(self.ids) != len(self.pieces):
@@ -79,35 +85,73 @@ def show_tokens(
     return TokenStrip(pieces, ids)
 
 
+CURVE_COLORS = (
+    "#1f5fa8",
+    "#b3470b",
+    "#2c6e3f",
+    "#7a3e9d",
+)  # 4.5 to 1 on white, or more
+
+
 def plot_curves(
     x: Sequence[float],  # the horizontal positions, shared by all curves
     curves: Mapping[str, Sequence[float]],  # name -> the heights over x
     xlabel: str,  # what x is, with its unit
     ylabel: str,  # what the heights are, with their unit
-    log_x: bool = False,  # whether x runs over powers of ten
-    log_y: bool = False,  # whether the heights do
+    log_x: bool = False,  # whether x is spaced by doublings
 ):  # the matplotlib figure, which a notebook displays
     """Draw named curves over a shared x axis."""
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    with plt.rc_context(style):
-        figure, axes = plt.subplots(figsize=(6.4, 3.4), dpi=160, layout="constrained")
-        for n, (name, y) in enumerate(curves.items()):
-            line = ("-", "--", "-.", ":")[n % 4]
-            axes.plot(x, y, line, marker="o", markersize=3, color=f"C{n}", label=name)
-            axes.annotate(
-                name, (x[-1], y[-1]), (6, 0), textcoords="offset points",
-                color=f"C{n}", va="center",
-            )  # fmt: skip
-        for axis, log in ((axes.xaxis, log_x), (axes.yaxis, log_y)):
-            if log:
-                axis._set_axes_scale("log")
-                axis.set_major_formatter(ScalarFormatter())
-                axis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.grid(alpha=0.3)
+    strokes = zip(CURVE_COLORS, ("-", "--", "-.", ":"), strict=True)
+    figure, axes = plt.subplots(figsize=(6.4, 3.4), dpi=150, layout="constrained")
+    for (name, y), (color, line) in zip(curves.items(), cycle(strokes), strict=False):
+        axes.plot(x, y, line, marker="o", markersize=3, color=color)
+        end = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(name, (x[-1], y[-1]), color=color, **end)
+    if log_x:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    plt.close(figure)
+    return figure
+
+
+def plot_cuts(
+    rows: Mapping[str, Sequence[str | bytes]],  # name -> the tokens of the same text
+    label: str = "",  # what the names are
+):  # the matplotlib figure, which a notebook displays
+    """Draw one text in several rows, each cut into its own tokens."""
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
+
+    width = max(sum(len(visible(piece)) for piece in row) for row in rows.values())
+    figure, axes = plt.subplots(figsize=(8, 0.36 * len(rows) + 0.3), dpi=130)
+    for y, row in enumerate(rows.values()):
+        x = 0
+        for n, piece in enumerate(map(visible, row)):
+            size, color = (
+                len(piece) - 0.2,
+                TokenStrip.colors[n % len(TokenStrip.colors)],
+            )
+            box = FancyBboxPatch((x + 0.1, y - 0.36), size, 0.72, "round,pad=0")
+            box.set(
+                facecolor=color, edgecolor="#666", linewidth=0.5, mutation_scale=0.3
+            )
+            axes.add_patch(box)
+            for i, letter in enumerate(piece):
+                place = {"ha": "center", "va": "center_baseline", "family": "monospace"}
+                axes.text(
+                    x + i + 0.5, y, letter, size=450 / width, color="#111", **place
+                )
+            x += len(piece)
+    axes.set(xlim=(0, width), ylim=(len(rows) - 0.5, -0.5), ylabel=label, xticks=[])
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.tight_layout()
     plt.close(figure)
     return figure
 
