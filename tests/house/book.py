@@ -22,13 +22,14 @@ from mdit_py_plugins.anchors.index import slugify, unique_slug
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
+from _ext.chapters import DIRECTIVE
+
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "chapters"
 SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "settings.ini", "utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
 
-DIRECTIVE = re.compile(r"\s*#\s*\|\s*([\w-]+)\s*:?[ \t]*(.*?)\s*$")
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 MARKDOWN.use(dollarmath_plugin, double_inline=True).use(footnote_plugin)
@@ -55,6 +56,11 @@ class Cell:
                 break
             found[match[1]] = match[2]
         return found
+
+    @property
+    def exported(self):
+        """Whether the cell is a part of the package."""
+        return any(name.startswith("export") for name in self.directives)
 
     @property
     def code(self):
