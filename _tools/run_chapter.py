@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from _tools.export import chapters
 
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # the site colours code by it
 NUMBERS = re.compile(r"^\| *[\d.]+ s *\| *\d+ MB *\|", re.MULTILINE)
 
 
@@ -46,6 +47,7 @@ def main(number):
             measured = f"| {seconds:.0f} s | {megabytes:.0f} MB |"
             cell.source, found = NUMBERS.subn(measured, cell.source, count=1)
             assert found, f"{path.name}: the card has no `| 1 s | 1 MB |` to fill in"
+    notebook.metadata["language_info"] = LANGUAGE
     nbformat.write(notebook, path)
     print(f"make: {path.name} took {seconds:.1f} s and {megabytes:.0f} MB")
 

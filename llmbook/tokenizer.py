@@ -231,6 +231,21 @@ def check_special(
         raise ValueError(f"special token {twice[0]!r} is given twice; name it once")
 
 
+def count_merges(
+    vocab_size: int,  # ids in all
+    special_tokens: Sequence[str],  # they take ids too
+) -> int:  # the merges that there is room for
+    """Subtract bytes and special tokens; raise ValueError if nothing remains."""
+    check_special(special_tokens)
+    least = 256 + len(special_tokens)
+    if not isinstance(vocab_size, int) or vocab_size < least:
+        raise ValueError(
+            f"vocab_size is {vocab_size!r}; 256 bytes and {len(special_tokens)} "
+            f"special tokens need a whole number from {least} up"
+        )
+    return vocab_size - least
+
+
 def spell_tokens(
     merges: Mapping[tuple[int, int], int],  # pair of ids -> new id
     byte_order: bytes,  # ids 0 to 255 stand for these bytes
@@ -482,6 +497,7 @@ def describe(
 ) -> dict:  # all that decides which ids a text gets
     """Describe a tokenizer as its file does."""
     return {
+        "format": FORMAT,
         "pattern": tokenizer.pattern,
         "byte_order": tokenizer.byte_order.hex(),
         "special_tokens": tokenizer.special_tokens,
@@ -504,13 +520,14 @@ def read_description(
         content = json.loads(Path(path).read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged or no tokenizer: {error}") from None
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
             f"{path} is not a file that BPETokenizer.save wrote: it lacks "
             f'"format": "{FORMAT}"'
         )
     if content.pop("fingerprint", None) != digest(content):
         raise ValueError(f"{path} is damaged: its content has another fingerprint")
+    del content["format"]
     return content
 
 
@@ -526,19 +543,12 @@ class BPETokenizer(BPEEncoder):
         pattern: str = GPT2_PATTERN,  # cuts a text into pre-tokens
     ) -> "BPETokenizer":  # the tokenizer; smaller, with a warning, for a small corpus
         """Learn a tokenizer; ValueError for no text or too small a vocabulary."""
-        check_special(special_tokens)
-        least = 256 + len(special_tokens)
-        if vocab_size < least:
-            raise ValueError(
-                f"vocab_size is {vocab_size}; 256 bytes and {len(special_tokens)} "
-                f"special tokens need at least {least}"
-            )
+        n_merges = count_merges(vocab_size, special_tokens)
         words = count_words(texts, pattern, special_tokens)
-        pairs = train_merges(words, vocab_size - least)
-        merges = {pair: i for i, pair in enumerate(pairs, 256)}
-        if missing := vocab_size - least - len(merges):
-            told = f"the texts have {len(merges)} merges to give, {missing} too few"
-            warnings.warn(f"{told}: the vocabulary is smaller than asked", stacklevel=2)
+        merges = {p: i for i, p in enumerate(train_merges(words, n_merges), 256)}
+        if len(merges) < n_merges:
+            told = f"the texts have only {len(merges)} merges to give, not {n_merges}"
+            warnings.warn(told, stacklevel=2)
         first = 256 + len(merges)
         return cls(merges, {s: i for i, s in enumerate(special_tokens, first)}, pattern)
 
@@ -552,8 +562,7 @@ class BPETokenizer(BPEEncoder):
         path: str | os.PathLike,  # the file to write, a .json by custom
     ) -> None:
         """Write the tokenizer to a file, whole or not at all."""
-        head = {"format": FORMAT, "fingerprint": self.fingerprint}
-        write_json(path, head | describe(self))
+        write_json(path, {"fingerprint": self.fingerprint, **describe(self)})
 
     @classmethod
     def load(
@@ -562,9 +571,8 @@ class BPETokenizer(BPEEncoder):
     ) -> "BPETokenizer":  # the same tokenizer
         """Read a tokenizer from its file; ValueError if that is foreign or damaged."""
         found = read_description(path)
-        merges = {(first, second): new for first, second, new in found["merges"]}
-        byte_order = bytes.fromhex(found["byte_order"])
-        return cls(merges, found["special_tokens"], found["pattern"], byte_order)
+        merges = {(a, b): new for a, b, new in found.pop("merges")}
+        return cls(merges, byte_order=bytes.fromhex(found.pop("byte_order")), **found)
 
     @classmethod
     def from_tiktoken(
@@ -582,10 +590,8 @@ class BPETokenizer(BPEEncoder):
 
         special = self.special_tokens
         ranks = {self.tokens[i]: i for i in self.tokens.keys() - set(special.values())}
-        name = f"llmbook-{self.fingerprint[:8]}"
-        return tiktoken.Encoding(
-            name, pat_str=self.pattern, mergeable_ranks=ranks, special_tokens=special
-        )
+        options = {"mergeable_ranks": ranks, "special_tokens": special}
+        return tiktoken.Encoding("llmbook", pat_str=self.pattern, **options)
 
     def to_huggingface(
         self,

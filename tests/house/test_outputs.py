@@ -145,7 +145,10 @@ def test_outputs_tell_nothing_of_the_machine_sees(output):
 def littered(notebook):
     """What a notebook stores beside its cells, tags and outputs."""
     problems = []
-    allowed = {"kernelspec": {"display_name", "language", "name"}}
+    allowed = {
+        "kernelspec": {"display_name", "language", "name"},
+        "language_info": {"name", "pygments_lexer"},  # the site colours code by it
+    }
     for key, value in notebook.metadata.items():
         if key not in allowed or set(value) - allowed[key]:
             wrong = f"the notebook's metadata hold {key!r}"
