@@ -23,6 +23,12 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
 from _ext.chapters import DIRECTIVE
+from _ext.markdown import slug as term_slug
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10, where pytest brings it
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "chapters"
@@ -196,6 +202,11 @@ def documents():
     return texts
 
 
+def read_toml(name):
+    """Read a TOML file of the project."""
+    return tomllib.loads((ROOT / name).read_text("utf-8"))
+
+
 def tokens(markdown):
     """All tokens of a Markdown text, inline ones too."""
     for token in MARKDOWN.parse(markdown):
@@ -268,7 +279,7 @@ def anchors(markdown):
     found |= set(re.findall(r"^\(([\w-]+)\)=$", markdown, re.MULTILINE))
     for content in fences(markdown, "{glossary}"):
         terms = re.findall(r"^(?=\S)(?!:)(.+)$", content, re.MULTILINE)
-        found |= {f"term-{slugify(term)}" for term in terms}
+        found |= {f"term-{term_slug(term.strip())}" for term in terms}
     return found
 
 

@@ -125,12 +125,12 @@ STDERR = {"output_type": "stream", "name": "stderr", "text": ["warning"]}
 @pytest.mark.parametrize(
     "output",
     [
-        {"text/plain": "PosixPath('/home/me/x.txt')"},
+        {"text/plain": "PosixPath('/usr/share/x.txt')"},
         {"text/plain": ["'a'\n", "'/tmp/x'"]},
         {"text/plain": r"WindowsPath('C:\\Users')"},
         {"text/plain": "lib/site-packages/torch"},
         {"text/plain": "<object at 0x7f3a2b1c>"},
-        {"text/html": "<b>/root/x</b>"},
+        {"text/html": "<b>/opt/x</b>"},
         {f"{WIDGET}-view+json": {}, "text/plain": "bar"},
         {"output_type": "stream", "name": "stdout", "text": ["saved /tmp/a.json\n"]},
         STDERR,
