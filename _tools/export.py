@@ -1,8 +1,8 @@
-"""Write llmbook/*.py from the chapters with nbdev, so that each module reads as if by hand.
+"""Write llmbook/*.py from the chapters with nbdev, to be read as if written by hand.
 
-nbdev writes a chapter's exported cells one after another, each under a marker line, with
-the module's docstring somewhere below `__all__`. Here the docstring goes to the top, where
-Python looks for it, the markers give way, and ruff sets the blank lines of ordinary code.
+nbdev writes a chapter's exported cells one after another, each under a marker line, and
+the module's docstring somewhere below `__all__`. Here the docstring goes to the top,
+where Python looks for it, the markers give way, and ruff sets the blank lines.
 """
 
 import ast
@@ -36,7 +36,9 @@ def tidy(source):
             docstring = lines[node.lineno - 1 : node.end_lineno]
             del lines[node.lineno - 1 : node.end_lineno]
             return "".join([*docstring, "\n", *lines])
-    raise SystemExit("make: a module has no docstring; its first exported cell begins with one")
+    raise SystemExit(
+        "make: a module has no docstring; its first exported cell begins with one"
+    )
 
 
 def chapters():
@@ -53,16 +55,16 @@ def stamp_version(notebook, version):
 
 
 def export(package):
-    """Write every module of the package into a folder, and nbdev's index beside them."""
+    """Write every module of the package into a folder, and nbdev's index too."""
     for notebook in chapters():
         nb_export(notebook, lib_path=package, mod_maker=Module)
     _build_modidx(dest=package)
     modules = sorted(package.glob("[a-z]*.py"))
     for module in modules:
         module.write_text(tidy(module.read_text("utf-8")), "utf-8")
-    ruff = [sys.executable, "-m", "ruff"]
-    subprocess.run([*ruff, "check", "--quiet", "--select", "I", "--fix", *modules], check=True)
-    subprocess.run([*ruff, "format", "--quiet", *modules], check=True)
+    for step in (["check", "--select", "I", "--fix"], ["format"]):
+        ruff = [sys.executable, "-m", "ruff", *step, "--quiet", *modules]
+        subprocess.run(ruff, check=True)
 
 
 def main():
@@ -70,7 +72,8 @@ def main():
     for notebook in chapters():
         stamp_version(notebook, config.version)
     init = ROOT / "llmbook" / "__init__.py"
-    text = re.sub(r'__version__ = ".*"', f'__version__ = "{config.version}"', init.read_text("utf-8"))
+    line = f'__version__ = "{config.version}"'
+    text = re.sub(r'__version__ = ".*"', line, init.read_text("utf-8"))
     init.write_text(text, "utf-8")
     export(ROOT / "llmbook")
     nbdev_clean(str(ROOT / "chapters"))

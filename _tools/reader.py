@@ -1,8 +1,8 @@
 """Lay out the chapters as a reader gets them: each alone in an empty folder.
 
-The folded solutions run too: behind each exercise's check, the copy gets one cell per
-`<details>` block of the solution below it, and the check again: it must hold for a block
-whose summary begins with "Solution" and fail for one whose summary names a mistake.
+The folded solutions run too: behind each of them the copy gets a cell with its code and
+the exercise's check once more, which must hold for a block whose summary begins with
+"Solution" and fail for any other, such as "A tempting mistake".
 
 Usage: python -m _tools.reader FOLDER
 """
@@ -29,19 +29,17 @@ def solutions(cell):
 
 def with_solutions(notebook):
     """A copy of a notebook in which every folded solution runs and is checked."""
-    cells, check = [], None
+    cells, check = [], ""
     for cell in notebook.cells:
+        cells.append(cell)
         tags = cell.metadata.get("tags", [])
         if "check" in tags:
-            check = cell
-        cells.append(cell)
+            lines = cell.source.splitlines()
+            check = "\n".join(line for line in lines if not line.startswith("#|"))
         if "solution" in tags:
             for summary, code in solutions(cell):
-                right = summary.startswith("Solution")
-                lines = check.source.splitlines()
-                lines = [line for line in lines if not line.startswith("#|")]
-                verdict = "\n".join(lines)
-                source = f"{code}\n_check = {verdict}\nassert {'' if right else 'not '}_check, _check"
+                verdict = "" if summary.startswith("Solution") else "not "
+                source = f"{code}\n_check = {check}\nassert {verdict}_check, _check"
                 cells.append(nbformat.v4.new_code_cell(source, execution_count=1))
     notebook.cells = cells
     return notebook

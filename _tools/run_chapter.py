@@ -1,4 +1,4 @@
-"""Execute one chapter in place, from an empty folder, and write what it took into its card.
+"""Execute one chapter in place, from an empty folder, and fill in its card.
 
 Usage: python -m _tools.run_chapter 02
 """
@@ -14,7 +14,10 @@ from nbclient import NotebookClient
 
 from _tools.export import chapters
 
-LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # the site colours code by it
+LANGUAGE = {
+    "name": "python",
+    "pygments_lexer": "ipython3",
+}  # the site colours code by it
 NUMBERS = re.compile(r"^\| *[\d.]+ s *\| *\d+ MB *\|", re.MULTILINE)
 
 
@@ -30,7 +33,10 @@ def find(number):
 def execute(notebook):
     """Run a notebook; return the seconds it took and its peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"resources": {"metadata": {"path": folder}}, "kernel_name": "python3"}
+        options = {
+            "resources": {"metadata": {"path": folder}},
+            "kernel_name": "python3",
+        }
         start = time.perf_counter()
         NotebookClient(notebook, timeout=900, **options).execute()
         seconds = time.perf_counter() - start

@@ -86,9 +86,8 @@ def decode_file(given: argparse.Namespace) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """Describe the command's tasks and their arguments."""
-    parser = argparse.ArgumentParser(
-        "llmbook", description="The book's code, on your files."
-    )
+    about = "The book's code, on your files."
+    parser = argparse.ArgumentParser("llmbook", description=about)
     parser.add_argument("--version", action="version", version=f"llmbook {__version__}")
     rooms = parser.add_subparsers(required=True, metavar="ROOM")
     room = rooms.add_parser("tokenizer", help="text to tokens and back (chapter 2)")
@@ -110,16 +109,12 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         task = tasks.add_parser(name, help=about)
         task.add_argument("file", metavar="FILE", help="the file to read, or -")
-        task.add_argument(
-            "--tokenizer", default="tokenizer.json", help="(tokenizer.json)"
-        )
+        saved = {"default": "tokenizer.json", "help": "(tokenizer.json)"}
+        task.add_argument("--tokenizer", **saved)
         task.add_argument("--output", default="-", help="by default, standard output")
         if name == "encode":
-            task.add_argument(
-                "--allow-special",
-                action="store_true",
-                help="obey special tokens in the text",
-            )
+            obey = {"action": "store_true", "help": "obey special tokens in the text"}
+            task.add_argument("--allow-special", **obey)
         task.set_defaults(run=run)
     return parser
 

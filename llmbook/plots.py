@@ -38,7 +38,7 @@ def visible(
 
 
 class TokenStrip:
-    """Text cut into tokens: coloured boxes in a notebook, bars between them elsewhere."""
+    """Text cut into tokens: coloured boxes in a notebook, elsewhere bars between."""
 
     colors = ("#cfe8ff", "#ffe3b3", "#d5f0c8", "#f8d3e6", "#e4dbf9")
 
@@ -51,7 +51,7 @@ class TokenStrip:
         self.ids = None if ids is None else [int(i) for i in ids]
         if self.ids is not None and len(self.ids) != len(self.pieces):
             raise ValueError(
-                f"{len(self.pieces)} tokens but {len(self.ids)} ids: give one id per token"
+                f"{len(self.pieces)} tokens but {len(self.ids)} ids: give one a token"
             )
 
     def __repr__(self):
@@ -85,12 +85,7 @@ def show_tokens(
     return TokenStrip(pieces, ids)
 
 
-CURVE_COLORS = (
-    "#1f5fa8",
-    "#b3470b",
-    "#2c6e3f",
-    "#7a3e9d",
-)  # 4.5 to 1 on white, or more
+CURVE_COLORS = ("#1f5fa8", "#b3470b", "#2c6e3f", "#7a3e9d")  # each 4.5 to 1 on white
 
 
 def plot_curves(
@@ -128,24 +123,18 @@ def plot_cuts(
     from matplotlib.patches import FancyBboxPatch
 
     width = max(sum(len(visible(piece)) for piece in row) for row in rows.values())
+    letter_style = {"ha": "center", "va": "center_baseline", "family": "monospace"}
+    box_style = {"edgecolor": "#666", "linewidth": 0.5, "mutation_scale": 0.3}
     figure, axes = plt.subplots(figsize=(8, 0.36 * len(rows) + 0.3), dpi=130)
     for y, row in enumerate(rows.values()):
         x = 0
         for n, piece in enumerate(map(visible, row)):
-            size, color = (
-                len(piece) - 0.2,
-                TokenStrip.colors[n % len(TokenStrip.colors)],
-            )
-            box = FancyBboxPatch((x + 0.1, y - 0.36), size, 0.72, "round,pad=0")
-            box.set(
-                facecolor=color, edgecolor="#666", linewidth=0.5, mutation_scale=0.3
-            )
+            corner, size = (x + 0.1, y - 0.36), (len(piece) - 0.2, 0.72)
+            color = TokenStrip.colors[n % len(TokenStrip.colors)]
+            box = FancyBboxPatch(corner, *size, "round,pad=0", fc=color, **box_style)
             axes.add_patch(box)
             for i, letter in enumerate(piece):
-                place = {"ha": "center", "va": "center_baseline", "family": "monospace"}
-                axes.text(
-                    x + i + 0.5, y, letter, size=450 / width, color="#111", **place
-                )
+                axes.text(x + i + 0.5, y, letter, size=450 / width, **letter_style)
             x += len(piece)
     axes.set(xlim=(0, width), ylim=(len(rows) - 0.5, -0.5), ylabel=label, xticks=[])
     axes.set_yticks(range(len(rows)), rows)

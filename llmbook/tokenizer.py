@@ -102,7 +102,7 @@ def utf8(
     except UnicodeEncodeError as error:
         bad = f"U+{ord(text[error.start]):04X}"
         raise ValueError(
-            f"the text holds {bad}, half of a surrogate pair, which no UTF-8 can write; "
+            f"the text holds {bad}, half of a surrogate pair, which has no UTF-8; "
             "replace it first: text.encode('utf-16', 'surrogatepass')"
             ".decode('utf-16', 'replace')"
         ) from None
@@ -162,9 +162,7 @@ def train_merges(
 
 def merge_word(
     ids: Iterable[int],  # the tokens of single bytes
-    merges: Mapping[
-        tuple[int, int], int
-    ],  # pair -> the token it becomes, also its rank
+    merges: Mapping[tuple[int, int], int],  # pair -> the token it becomes
 ) -> list[int]:  # the tokens after every merge that applies, lowest rank first
     """Replay the merges on one word, in time n log n for n bytes."""
     ids = list(ids)
@@ -257,7 +255,7 @@ def spell_tokens(
     for (first, second), new in merges.items():
         if first not in tokens or second not in tokens or new <= last:
             raise ValueError(
-                f"merge {first}, {second} -> {new} does not follow from those before it: "
+                f"merge {first}, {second} -> {new} does not follow from those before: "
                 "merges join known tokens, and new ids rise from 256"
             )
         tokens[new], last = tokens[first] + tokens[second], new
@@ -275,9 +273,7 @@ def count_words(
     find, counts = regex.compile(pattern).findall, Counter()
     for text in [texts] if isinstance(texts, str) else texts:
         if not isinstance(text, str):
-            raise TypeError(
-                f"texts are strings, not {type(text).__name__}: {text!r:.40}"
-            )
+            raise TypeError(f"a text is a str, not {type(text).__name__}: {text!r:.40}")
         for part in split_special(text, special_tokens)[::2]:
             counts.update(find(part))
     if not counts:
@@ -298,9 +294,7 @@ class Vocabulary:
         special = {i: utf8(name) for name, i in special_tokens.items()}
         self.tokens = {**tokens, **special}
         if len(self.tokens) != len(tokens) + len(special_tokens):
-            raise ValueError(
-                "a special token has the id of another token; give it its own"
-            )
+            raise ValueError("a special token has the id of another; give it its own")
 
     def __repr__(self):
         return f"{type(self).__name__}(n_vocab={self.n_vocab})"
@@ -365,9 +359,7 @@ class BPEEncoder(Vocabulary):
         allowed = {allowed} if isinstance(allowed, str) else set(allowed)
         if unknown := sorted(allowed - self.special_tokens.keys()):
             known = ", ".join(self.special_tokens) or "none"
-            raise ValueError(
-                f"{unknown[0]!r} is no special token here; there are: {known}"
-            )
+            raise ValueError(f"{unknown[0]!r} is no special token; there are: {known}")
         return allowed
 
     def encode(
@@ -377,9 +369,7 @@ class BPEEncoder(Vocabulary):
     ) -> list[int]:  # its token ids
         """Turn a text into ids; special tokens are plain text unless allowed."""
         if not isinstance(text, str):
-            raise TypeError(
-                f"encode takes a str, not {type(text).__name__}: {text!r:.40}"
-            )
+            raise TypeError(f"a text is a str, not {type(text).__name__}: {text!r:.40}")
         ids = []
         for i, part in enumerate(split_special(text, self._allow(allowed_special))):
             if i % 2:
@@ -401,13 +391,11 @@ class BPEEncoder(Vocabulary):
 def recover_merges(
     ranks: Mapping[bytes, int],  # token -> its id, which is its rank
 ) -> tuple[dict[tuple[int, int], int], bytes]:  # the merges, and the order of the bytes
-    """Find the pair behind every token; ValueError if the ranks are no BPE vocabulary."""
+    """Find the pair behind every token; ValueError if the ranks are no BPE."""
     order = sorted(ranks, key=ranks.__getitem__)
     byte_order = b"".join(order[:256])
     if sorted(byte_order) != list(range(256)):
-        raise ValueError(
-            "the first 256 tokens are not the 256 bytes: no byte-level BPE"
-        )
+        raise ValueError("the first 256 tokens are not the bytes: no byte-level BPE")
     byte_ids = bytes(byte_order.index(byte) for byte in range(256))
     merges = {}
     for token in order[256:]:
@@ -436,11 +424,8 @@ def fetch_encoding(
 def byte_letters() -> list[str]:  # one printable character for each of the 256 bytes
     """Make GPT-2's table of printable stand-ins for bytes."""
     spare = map(chr, range(256, 512))
-    shy = 0xAD  # Latin-1's soft hyphen does not print
-    return [
-        chr(b) if 33 <= b <= 126 or 161 <= b <= 255 and b != shy else next(spare)
-        for b in range(256)
-    ]
+    prints = {*range(33, 127), *range(161, 256)} - {0xAD}  # which is a soft hyphen
+    return [chr(byte) if byte in prints else next(spare) for byte in range(256)]
 
 
 def huggingface_json(
@@ -605,7 +590,7 @@ def read_text(
     path: str | os.PathLike,  # a text file in UTF-8
     size: int = 2**20,  # about how many characters at a time
 ) -> Iterator[str]:  # pieces of the text, which no token of a common pattern crosses
-    """Read a file piece by piece, so that the tokens of the pieces are those of the whole.
+    """Read a file in pieces that have, together, the tokens of the whole.
 
     Each cut is made before a single space. Text without one is held until the next.
     """
