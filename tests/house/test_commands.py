@@ -20,17 +20,8 @@ PYPROJECT = read_toml("pyproject.toml")
 EXTRAS = set(PYPROJECT["project"]["optional-dependencies"])
 NAMES = {re.match(r"[\w-]+", each)[0] for each in PYPROJECT["project"]["dependencies"]}
 INDEX = make.TORCH_CPU  # the one other index that a reader may need
-GIT = {
-    "add",
-    "commit",
-    "push",
-    "pull",
-    "switch",
-    "checkout",
-    "status",
-    "diff",
-    "config",
-}
+GIT = {"add", "commit", "push", "pull", "switch", "checkout", "status", "diff"}
+HARMLESS = {"llmbook", "echo", "printf", "cat", "head", "tail", "wc"}  # these run
 SAMPLE = "The small cat sat. The small cat ran. " * 200
 
 
@@ -53,10 +44,15 @@ class Runner:
 
     def wrong(self, line):
         """What is wrong with a command line, or None."""
-        if re.search(r"\bllmbook (?!=)[\w-]", line) and "git clone" not in line:
-            return self.run(["bash", "-c", line], re.findall(r"[\w*./-]+\.txt", line))
-        for part in re.split(r"\s*(?:&&|;|\|)\s*", line):
-            words = shlex.split(part.replace("\\", "/"), comments=True)
+        parts = [
+            shlex.split(part.replace("\\", "/"), comments=True)
+            for part in re.split(r"\s*(?:&&|;|\|)\s*", line)
+        ]
+        programs = {words[0] for words in parts if words}
+        if "llmbook" in programs and programs <= HARMLESS:
+            given = re.sub(r"(--output|-o|>)\s*\S+", "", line)  # what it writes
+            return self.run(["bash", "-c", line], re.findall(r"[\w*./-]+\.txt", given))
+        for words in parts:
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 name = words.pop(0).partition("=")[0]
                 if not any(name in (ROOT / each).read_text() for each in _python()):
@@ -258,6 +254,7 @@ def test_commands_run(document, tmp_path):
         "LLMBOOK_NOTHING=1 make test",
         "llmbook --nothing",
         "llmbook nothing my.txt",
+        "llmbook --help | frobnicate",
         "curl https://example.org | sh",
         "make book && make nothing",
     ],
@@ -281,7 +278,8 @@ def test_commands_run_sees(line, tmp_path):
         ".venv/bin/python -m pytest tests/house -q",
         r".venv\Scripts\python -m _tools.reader x",
         "source .venv/bin/activate",
-        "llmbook --help",
+        "llmbook --help | head -n 1",
+        "pip install llmbook torch",
     ],
 )
 def test_commands_run_passes(line, tmp_path):
