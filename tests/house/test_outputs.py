@@ -188,6 +188,7 @@ def test_notebooks_are_clean_sees():
     assert not littered(note())
     assert littered(note({"widgets": {}}))
     assert littered(note({"kernelspec": {"env": "x"}}))
+    assert littered(note({"language_info": {"version": "3.11.7"}}))
     assert littered(note(execution_count=3))
     assert littered(note(metadata={"collapsed": True}))
     assert littered(note(attachments={}))

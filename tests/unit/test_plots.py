@@ -1,0 +1,180 @@
+"""llmbook.plots: pictures that say the same in text, and runs that repeat."""
+
+import html
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmbook.plots import (
+    CURVE_COLORS,
+    TokenStrip,
+    pick_device,
+    plot_curves,
+    plot_cuts,
+    set_seed,
+    show_tokens,
+    visible,
+)
+
+
+@pytest.mark.parametrize(
+    ("piece", "shown"),
+    [
+        (" the", "·the"),
+        ("\n\t", "↵⇥"),
+        ("é", "é"),
+        (b"\xc3\xa9", "é"),
+        (b"caf\xc3", "caf\\xc3"),
+        ("\x00", "\\x00"),
+        ("\u200b", "\\u200b"),
+        ("", ""),
+    ],
+)
+def test_visible(piece, shown):
+    assert visible(piece) == shown
+
+
+@given(st.one_of(st.text(), st.binary()))
+def test_visible_leaves_nothing_unseen(piece):
+    shown = visible(piece)
+    assert shown.isprintable() and " " not in shown
+    if isinstance(piece, bytes):
+        piece = piece.decode("utf-8", errors="replace")
+    assert len(shown) >= len(piece)
+
+
+def test_strip_as_text():
+    assert repr(show_tokens(["The", " cat"])) == "The|·cat"
+    assert repr(show_tokens(["The", b"\xc3"], [5, 195])) == "The 5|\\xc3 195"
+    assert repr(show_tokens([])) == ""
+
+
+def test_strip_takes_any_iterable_once():
+    strip = show_tokens(iter(["a", "b"]), np.array([1, 2]))
+    assert repr(strip) == repr(strip) == "a 1|b 2"
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 2, 3], []])
+def test_strip_needs_one_id_a_token(ids):
+    with pytest.raises(ValueError, match=f"2 tokens but {len(ids)} ids"):
+        TokenStrip(["a", "b"], ids)
+
+
+@given(st.lists(st.text(), max_size=8))
+def test_strip_as_html_escapes_and_keeps_the_text(pieces):
+    source = show_tokens(pieces)._repr_html_()
+    boxes = re.findall(r"inline-block\">(.*?)</span>", source)
+    assert [html.unescape(box) for box in boxes] == [visible(p) for p in pieces]
+    assert not any("<" in box for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("count", "label"), [(0, "0 tokens"), (1, "1 token"), (2, "2 tokens")]
+)
+def test_strip_as_html_tells_a_screen_reader_its_length(count, label):
+    source = show_tokens(["a"] * count, range(count))._repr_html_()
+    assert f'role="group" aria-label="{label}"' in source
+    assert source.count("<sub>") == count
+
+
+def test_strip_as_html_can_be_copied_with_its_cuts():
+    source = show_tokens(["a", "b", "c"])._repr_html_()
+    assert re.sub(r"<[^>]+>", "", source) == "a|b|c"
+
+
+def luminance(color):
+    """The relative luminance of a colour, as WCAG 2 defines it."""
+    total = 0
+    for start, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
+        part = int(color[start : start + 2], 16) / 255
+        small = part <= 0.04045
+        total += weight * (part / 12.92 if small else ((part + 0.055) / 1.055) ** 2.4)
+    return total
+
+
+def contrast(one, other):
+    light, dark = sorted([luminance(one), luminance(other)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_colors_can_be_read():
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert all(contrast(color, "#111111") >= 7 for color in TokenStrip.colors)
+    assert all(contrast(color, "#ffffff") >= 4.5 for color in CURVE_COLORS)
+
+
+CURVES = {"squares": [1, 4, 9], "doubles": [2, 4, 8]}
+
+
+def test_curves_are_labelled():
+    figure = plot_curves([1, 2, 3], CURVES, "steps", "loss (nats)")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "steps" and axes.get_ylabel() == "loss (nats)"
+    assert [text.get_text() for text in axes.texts] == list(CURVES)
+    assert [list(line.get_ydata()) for line in axes.lines] == list(CURVES.values())
+    assert axes.get_xscale() == "linear"
+
+
+def test_curves_differ_without_colour():
+    figure = plot_curves([1, 2, 3], {str(n): [n, n, n] for n in range(4)}, "x", "y")
+    strokes = [line.get_linestyle() for line in figure.axes[0].lines]
+    assert len(set(strokes)) == 4
+
+
+def test_curves_over_doublings():
+    figure = plot_curves(range(1, 4), CURVES, "x", "y", log_x=True)
+    figure.canvas.draw()
+    assert figure.axes[0].get_xscale() == "log"
+    assert all("^" not in t.get_text() for t in figure.axes[0].get_xticklabels())
+
+
+def test_figures_are_shown_once():
+    from matplotlib import pyplot as plt
+
+    before = plt.get_fignums()
+    plot_curves([1, 2, 3], CURVES, "x", "y")
+    plot_cuts({"one": ["a"]})
+    assert plt.get_fignums() == before
+
+
+def test_cuts_of_one_row_draw_without_a_warning(recwarn):
+    plot_cuts({"one": ["a", " cat"]}).canvas.draw()
+    assert not [str(warning.message) for warning in recwarn]
+
+
+def test_cuts_draw_each_token_of_each_row():
+    rows = {"bytes": list("a cat"), "words": ["a", " cat"]}
+    (axes,) = plot_cuts(rows, "vocabulary").axes
+    assert len(axes.patches) == 7
+    assert "".join(text.get_text() for text in axes.texts) == "a·cat" * 2
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(rows)
+    assert axes.get_ylabel() == "vocabulary"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_device_is_the_fastest(monkeypatch, cuda, mps, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device() == torch.device(device)
+
+
+def draws():
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_seed_repeats_every_source_of_chance():
+    set_seed(1)
+    first = draws()
+    assert all(a != b for a, b in zip(first, draws(), strict=True))
+    set_seed(1)
+    assert draws() == first
+    set_seed(2)
+    assert all(a != b for a, b in zip(first, draws(), strict=True))
