@@ -264,18 +264,24 @@ def spell_tokens(
     return tokens
 
 
+MOST_WORDS = 2**21  # different pre-tokens kept while counting
+
+
 def count_words(
     texts: str | Iterable[str],  # one text, or any number of them
     pattern: str,  # cuts a text into pre-tokens
     special_tokens: Sequence[str],  # cut out: they take no part in merges
 ) -> Counter:  # how often each pre-token occurs
     """Count pre-tokens, reading the texts once and keeping none."""
-    find, counts = regex.compile(pattern).findall, Counter()
+    find, counts, least = regex.compile(pattern).findall, Counter(), 1
     for text in [texts] if isinstance(texts, str) else texts:
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}: {text!r:.40}")
         for part in split_special(text, special_tokens)[::2]:
             counts.update(find(part))
+        while len(counts) > MOST_WORDS:
+            least += 1
+            counts = Counter({w: n for w, n in counts.items() if n >= least})
     if not counts:
         raise ValueError("the corpus is empty: give at least one text with a character")
     return counts

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmbook import tokenizer as module
 from llmbook.tokenizer import GPT2_PATTERN, BPETokenizer, WordTokenizer, read_text
 
 # As OpenAI's later encodings cut: numbers in threes, marks with the line's end.
@@ -122,6 +123,15 @@ def test_a_file_in_pieces_has_the_tokens_of_the_whole(
     assert "".join(pieces) == text
     find = regex.compile(pattern).findall
     assert [word for piece in pieces for word in find(piece)] == find(text)
+
+
+def test_memory_of_counting_is_bounded(monkeypatch):
+    monkeypatch.setattr("llmbook.tokenizer.MOST_WORDS", 50)
+    texts = [
+        f"often often rare{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(300)
+    ]
+    words = module.count_words(texts, GPT2_PATTERN, ())
+    assert len(words) <= 52 and words[" often"] == 300
 
 
 def test_line_ends_are_kept(tmp_path):
