@@ -28,7 +28,7 @@ DATA = Path(os.environ.get("LLMBOOK_DATA", "."))
 if (DATA / "tiktoken").is_dir():
     os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(DATA / "tiktoken"))
 
-import tiktoken  # noqa: E402: it reads the variable above
+import tiktoken  # noqa: E402, it reads the variable above
 import tokenizers  # noqa: E402
 
 from llmbook.tokenizer import GPT2_PATTERN, BPETokenizer, merge, read_text  # noqa: E402
