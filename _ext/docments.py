@@ -99,7 +99,9 @@ def process_docstring(app, what, name, obj, options, lines):
         place = f"{entry.chapter}: {entry.section}".replace("`", "")
         lines += [".. rst-class:: built-in", ""]
         lines += [f"   Built in :ref:`{place} <{entry.label}>`.", ""]
-    if what not in ("function", "method", "class", "exception"):
+    if isinstance(obj, property):
+        obj = obj.fget
+    if what not in ("function", "method", "property", "class", "exception"):
         return
     while inspect.isfunction(obj) and hasattr(obj, "__wrapped__"):
         obj = obj.__wrapped__

@@ -86,12 +86,18 @@ def svg(rows, cell, height, gap, beside, name):
         x = left
         if beside:
             at = f'y="{middle:.1f}" font-size="{size * 0.75:.1f}"'
-            out.append(f'<text class="label" text-anchor="end" x="{left - cell * 0.7:.1f}" {at}>{row.n_vocab:,}</text>')
-            out.append(f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>')
+            out.append(
+                f'<text class="label" text-anchor="end" x="{left - cell * 0.7:.1f}" {at}>{row.n_vocab:,}</text>'
+            )
+            out.append(
+                f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>'
+            )
         else:
             at = f'y="{top - above * 0.42:.1f}" font-size="{size * 0.75:.1f}"'
             out.append(f'<text class="label" x="0" {at}>{row.n_vocab:,}</text>')
-            out.append(f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>')
+            out.append(
+                f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>'
+            )
         for piece in row.pieces:
             box = f'x="{x + cell * 0.06:.1f}" y="{top:.1f}" width="{(len(piece) - 0.12) * cell:.1f}"'
             letters = " ".join(f"{x + (i + 0.5) * cell:.1f}" for i in range(len(piece)))
@@ -128,7 +134,9 @@ def draw(axes, rows, left=0, numbers=True):
             axes.add_patch(box)
             ink = PALE_INK if group == len(FILLS) - 1 else INK
             for i, sign in enumerate(piece):
-                axes.text(x + i + 0.5, y, sign, size=letter, ha="center", color=ink, **text)
+                axes.text(
+                    x + i + 0.5, y, sign, size=letter, ha="center", color=ink, **text
+                )
             x += len(piece)
     axes.set_xlim((-4.4 if numbers else 0) - left, columns + (5.6 if numbers else 0))
     axes.set_ylim(-1.9 * (len(rows) - 1) - 0.85, 0.85)
