@@ -148,3 +148,27 @@ def test_last_lines_display(notebook):
 )
 def test_last_lines_display_sees(source, refused):
     assert bool(printed(planted(code(source)))) is refused
+
+
+def echoed(notebook):
+    """The cells that end with a string, which the notebook shows once more below."""
+    return [
+        cell.problem("it ends with a string, which it shows again", "put code below it")
+        for cell in notebook.code
+        if cell.tree
+        and isinstance(cell.tree[-1], ast.Expr)
+        and isinstance(cell.tree[-1].value, ast.Constant)
+        and isinstance(cell.tree[-1].value.value, str)
+    ]
+
+
+@each_notebook
+def test_docstrings_show_once(notebook):
+    """Prevents a module's docstring alone in its cell: it shows twice, once escaped."""
+    clear(echoed(notebook))
+
+
+def test_docstrings_show_once_sees():
+    docstring = '#| export\n"""What it is."""'
+    assert echoed(planted(code(docstring)))
+    assert not echoed(planted(code(f"{docstring}\nimport html"), code("'a' + 'b'")))

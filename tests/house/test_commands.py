@@ -11,7 +11,7 @@ import pytest
 
 import make
 
-from .book import ROOT, SETTINGS, clear, documents, fences, files, read_toml
+from .book import ROOT, SETTINGS, clear, documents, fences, files, read_toml, tokens
 
 SHELLS = ("sh", "bash", "shell", "console", "powershell")
 SCRIPTS = ("README.md", "index.md")  # their Python runs as it stands
@@ -21,12 +21,16 @@ EXTRAS = set(PYPROJECT["project"]["optional-dependencies"])
 NAMES = {re.match(r"[\w-]+", each)[0] for each in PYPROJECT["project"]["dependencies"]}
 INDEX = make.TORCH_CPU  # the one other index that a reader may need
 GIT = {"add", "commit", "push", "pull", "switch", "checkout", "status", "diff"}
+TASK = r"make( [\w =]+)?$|python make\.py( [\w ]+)?$"
 HARMLESS = {"llmbook", "echo", "printf", "cat", "head", "tail", "wc"}  # these run
 SAMPLE = "The small cat sat. The small cat ran. " * 200
 
 
 def commands(markdown):
-    """The commands in a text's shell blocks, one line each."""
+    """The commands in a text's shell blocks, one line each, and its tasks in prose."""
+    for token in tokens(markdown):
+        if token.type == "code_inline" and re.match(TASK, token.content):
+            yield token.content
     for block in fences(markdown, *SHELLS):
         lines = block.replace("\\\n", " ").splitlines()
         if any(line.startswith("$ ") for line in lines):  # the rest is what they print
@@ -221,7 +225,11 @@ def failing(name, markdown, folder):
     return problems
 
 
-SHOWING = [each for each in documents() if any(fences(each[1], *SHELLS, "python"))]
+SHOWING = [
+    (name, markdown)
+    for name, markdown in documents()
+    if any(commands(markdown)) or (name in SCRIPTS and any(fences(markdown, "python")))
+]
 
 
 @pytest.mark.parametrize("document", SHOWING, ids=lambda each: each[0])
@@ -286,7 +294,14 @@ def test_commands_run_passes(line, tmp_path):
     assert not failing("x.md", f"```sh\n{line}\n```", tmp_path)
 
 
-def test_python_of_the_readme_runs(tmp_path):
+def test_commands_run_sees_tasks_in_prose(tmp_path):
+    assert failing("x.md", "Say `make boook`, or `python make.py run`.", tmp_path)
+    assert not failing(
+        "x.md", "Say `make`, `make run CHAPTER=02`; `make.py`.", tmp_path
+    )
+
+
+def test_commands_run_sees_python(tmp_path):
     good = "```python\nopen('my.txt').read()\n```\n"
     assert not failing("README.md", good, tmp_path)
     assert failing("README.md", "```python\nimport llmbok\n```", tmp_path)

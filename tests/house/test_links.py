@@ -170,7 +170,7 @@ def test_links_lead_somewhere_passes(address):
     assert not dead(HERE, f"[text]({address})", list(THERE), THERE)
 
 
-def test_names_of_the_api_are_known():
+def test_links_lead_somewhere_knows_the_api():
     assert {"llmbook.exercises.check", "llmbook.plots.TokenStrip.colors"} <= public()
     assert "llmbook.exercises.chek" not in public()
 

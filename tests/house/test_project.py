@@ -170,6 +170,11 @@ def tree(readme):
     return []
 
 
+def _top(path):
+    """The first step of a path, with its slash if it is a folder."""
+    return path[: path.find("/") + 1] or path
+
+
 def misdrawn(readme, names):
     """Where the README's tree differs from the real one."""
     rows = tree(readme)
@@ -187,8 +192,13 @@ def misdrawn(readme, names):
         inside = path.endswith("/") and any(name.startswith(path) for name in names)
         if not inside and path not in names:
             problems.append(f"README.md: the tree shows {path}, which is not there.")
-    folders = {f"{path.partition('/')[0]}/" if "/" in path else path for path in names}
-    missing = sorted(folders - {path[: path.find("/") + 1] or path for path in drawn})
+    real = {_top(path) for path in names if not re.match(r"\.[^/]+$", path)}
+    opened = {_top(path) for path in drawn if path.count("/") > 1}
+    for path in names:
+        first, *inner = path.split("/")
+        if f"{first}/" in opened and len(inner) > 1:
+            real.add(f"{first}/{inner[0]}/")
+    missing = sorted(real - {*drawn, *map(_top, drawn)})
     return problems + [
         f"README.md: the tree does not show {name}; add it with a note."
         for name in missing
@@ -197,7 +207,7 @@ def misdrawn(readme, names):
 
 def test_readme_draws_the_real_tree():
     """Prevents a map that sends a contributor to a place that is gone."""
-    clear(misdrawn((ROOT / "README.md").read_text("utf-8"), files()))
+    clear(misdrawn(dict(texts()).get("README.md", ""), files()))
 
 
 DRAWN = """
@@ -221,4 +231,7 @@ def test_readme_draws_the_real_tree_sees():
     for name in REAL[1:]:
         assert misdrawn(DRAWN, [other for other in REAL if other != name])
     assert misdrawn(DRAWN, [*REAL, "new.md"])
+    assert misdrawn(DRAWN, [*REAL, ".new/a"])
+    assert misdrawn(DRAWN, [*REAL, "chapters/new/a.md"])
+    assert not misdrawn(DRAWN, [*REAL, ".gitignore"])
     assert misdrawn(DRAWN, [*REAL, "new/a.md"])
