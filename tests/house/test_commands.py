@@ -1,5 +1,6 @@
 """Every command that the project's texts show does what they say."""
 
+import itertools
 import os
 import re
 import shlex
@@ -22,7 +23,6 @@ NAMES = {re.match(r"[\w-]+", each)[0] for each in PYPROJECT["project"]["dependen
 INDEX = make.TORCH_CPU  # the one other index that a reader may need
 GIT = {"add", "commit", "push", "pull", "switch", "checkout", "status", "diff"}
 TASK = r"make( [\w =]+)?$|python make\.py( [\w ]+)?$"
-HARMLESS = {"llmbook", "echo", "printf", "cat", "head", "tail", "wc"}  # these run
 SAMPLE = "The small cat sat. The small cat ran. " * 200
 
 
@@ -48,18 +48,15 @@ class Runner:
 
     def wrong(self, line):
         """What is wrong with a command line, or None."""
-        parts = [
-            shlex.split(part.replace("\\", "/"), comments=True)
-            for part in re.split(r"\s*(?:&&|;|\|)\s*", line)
-        ]
-        programs = {words[0] for words in parts if words}
-        if "llmbook" in programs and programs <= HARMLESS:
-            given = re.sub(r"(--output|-o|>)\s*\S+", "", line)  # what it writes
-            return self.run(["bash", "-c", line], re.findall(r"[\w*./-]+\.txt", given))
-        for words in parts:
+        lexer = shlex.shlex(
+            line.replace("\\", "/"), posix=True, punctuation_chars=";|&"
+        )
+        lexer.whitespace_split = True
+        for joint, part in itertools.groupby(lexer, {"&&", ";", "|"}.__contains__):
+            words = [] if joint else list(part)
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 name = words.pop(0).partition("=")[0]
-                if not any(name in (ROOT / each).read_text() for each in _python()):
+                if not any(name in _text(each) for each in _python()):
                     return f"nothing reads the variable {name}"
             if words and (wrong := self.one(*words)):
                 return wrong
@@ -79,28 +76,35 @@ class Runner:
     def run(self, command, texts=()):
         """Run a command in the folder, where the texts that it names lie ready."""
         for name in texts:
-            path = self.folder / name.replace("*", "a")
+            path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.write_text(SAMPLE)
-        way = os.pathsep.join([str(BIN), os.environ["PATH"]])
-        variables = os.environ | {"PATH": way, "PYTHONPATH": str(ROOT)}
+        variables = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             command, cwd=self.folder, env=variables, capture_output=True, text=True
         )
         last = (done.stderr.strip().splitlines() or ["(it said nothing)"])[-1]
         return f"it failed: {last}" if done.returncode else None
 
+    def on_llmbook(self, *words):
+        words = [word.replace("*", "a") for word in words]  # as a shell would
+        written = {
+            after for before, after in itertools.pairwise(words) if before == "--output"
+        }
+        texts = [word for word in words if word.endswith(".txt")]
+        start = [sys.executable, "-c", "from llmbook.cli import main; main()"]
+        return self.run([*start, *words], set(texts) - written)
+
     def on_make(self, *words):
         task, *given = words or ["help"]
-        makefile = (ROOT / "Makefile").read_text()
+        makefile = _text("Makefile")
         if task not in [*make.TASKS, "help"]:
             return f"make has no task {task!r}"
         if not re.search(rf"^(?:[\w ]* )?{task}(?: [\w ]*)?:", makefile, re.MULTILINE):
             return f"the Makefile has no target {task!r}"
-        if [re.sub(r"\d\d$", "", each) for each in given] != ["CHAPTER="] * (
-            task == "run"
-        ):
+        wanted = [r"CHAPTER=\d\d"] if task == "run" else []
+        if len(given) != len(wanted) or not all(map(re.fullmatch, wanted, given)):
             return f"`make {task}` is not called like this; see `make`"
         return None
 
@@ -115,18 +119,11 @@ class Runner:
                 return None
             return self.one(module, *rest) if "." not in module else _missing(module)
         if first.endswith(".py"):
-            script = ROOT / first
             if first not in files():
                 return f"{first} is no file of the project"
-            options = [word.partition("=")[0] for word in rest if word.startswith("-")]
-            return next(
-                (
-                    f"{first} knows no option {each}"
-                    for each in options
-                    if each not in script.read_text()
-                ),
-                None,
-            )
+            options = {word.partition("=")[0] for word in rest if word.startswith("-")}
+            unknown = sorted(each for each in options if each not in _text(first))
+            return f"{first} knows no option {unknown[0]}" if unknown else None
         return "no test knows this use of Python"
 
     def on_pip(self, verb="", *words):
@@ -166,9 +163,7 @@ class Runner:
 
     def on_cd(self, folder):
         known = any(name.startswith(f"{folder}/") for name in files())
-        return (
-            None if known or folder == SETTINGS["repo"] else "there is no such folder"
-        )
+        return None if known or folder == SETTINGS["repo"] else "no such folder"
 
     def on_apt_get(self, *words):
         packages = [word for word in words if not word.startswith("-")]
@@ -191,6 +186,10 @@ class Runner:
 
     def on_export(self, assignment):
         return self.wrong(f"{assignment} make")
+
+
+def _text(name):
+    return (ROOT / name).read_text("utf-8")
 
 
 def _python():
@@ -265,6 +264,7 @@ def test_commands_run(document, tmp_path):
         "llmbook --help | frobnicate",
         "curl https://example.org | sh",
         "make book && make nothing",
+        'LLMBOOK_DATA="a; b" make nothing',
     ],
 )
 def test_commands_run_sees(line, tmp_path):
@@ -286,7 +286,7 @@ def test_commands_run_sees(line, tmp_path):
         ".venv/bin/python -m pytest tests/house -q",
         r".venv\Scripts\python -m _tools.reader x",
         "source .venv/bin/activate",
-        "llmbook --help | head -n 1",
+        "llmbook --help",
         "pip install llmbook torch",
     ],
 )

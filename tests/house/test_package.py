@@ -292,8 +292,9 @@ def test_public_names_are_documented_sees(here, planted_there, word):
 
 
 def weights(statement):
-    """The heavy libraries that a statement loads, in a fresh Python."""
-    script = f"import sys; {statement}; print(*sys.modules)"
+    """The heavy libraries that a statement loads into a fresh Python."""
+    script = f"import sys; before = set(sys.modules); {statement}; "
+    script += "print(*(set(sys.modules) - before))"
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT, capture_output=True, text=True, check=True,
