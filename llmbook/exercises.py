@@ -50,7 +50,8 @@ def same(
     """Compare two answers, numbers up to a tolerance."""
     if hasattr(got, "tolist") and hasattr(want, "tolist"):  # tensors and arrays
         return got.shape == want.shape and same(got.tolist(), want.tolist(), tolerance)
-    if isinstance(want, float) and isinstance(got, (int, float)):
+    number = isinstance(got, (int, float)) and not isinstance(got, bool)
+    if isinstance(want, float) and number:
         return math.isclose(got, want, rel_tol=tolerance, abs_tol=tolerance)
     if isinstance(want, (list, tuple)) and type(got) is type(want):
         return len(got) == len(want) and all(
@@ -67,11 +68,11 @@ def check(
 ) -> Check:  # true when the answer is right
     """Check a value, or a function on examples; `...` stands for "not answered yet"."""
     examples = want if callable(answer) else [((), want)]
+    name = getattr(answer, "__name__", "your answer")
     for arguments, value in examples:
-        call = "your answer"
-        got = answer
+        call, got = name, answer
         if callable(answer):
-            call = f"{answer.__name__}({', '.join(map(repr, arguments))})"
+            call = f"{name}({', '.join(map(repr, arguments))})"
             try:
                 got = answer(*copy.deepcopy(arguments))
             except Exception as error:

@@ -114,33 +114,42 @@ def plot_curves(
     return figure
 
 
+CUT_COLORS = (  # of a box and of its letters, for tokens of 1, 2, 3, 4 and more letters
+    ("#f2f6f7", "#111"),
+    ("#d3e6e9", "#111"),
+    ("#a6d0d7", "#111"),
+    ("#6db3bf", "#111"),
+    ("#1d6472", "#fff"),
+)
+
+
 def plot_cuts(
     rows: Mapping[str, Sequence[str | bytes]],  # name -> the tokens of the same text
     label: str = "",  # what the names are
 ):  # the matplotlib figure, which a notebook displays
-    """Draw one text in several rows, each cut into its own tokens."""
+    """Draw one text in several rows, each cut its own way; long tokens are darker."""
     from matplotlib import pyplot as plt
-    from matplotlib.patches import FancyBboxPatch
+    from matplotlib.patches import Rectangle
 
     width = max(sum(len(visible(piece)) for piece in row) for row in rows.values())
     letter_style = {"ha": "center", "va": "center_baseline", "family": "monospace"}
-    box_style = {"edgecolor": "#666", "linewidth": 0.5, "mutation_scale": 0.3}
-    figure, axes = plt.subplots(figsize=(8, 0.36 * len(rows) + 0.3), dpi=130)
+    box_style = {"edgecolor": "#4a6a70", "linewidth": 0.5}
+    size = {"figsize": (8, 0.36 * len(rows) + 0.3), "dpi": 130}
+    figure, axes = plt.subplots(**size, layout="constrained")
     for y, row in enumerate(rows.values()):
         x = 0
-        for n, piece in enumerate(map(visible, row)):
+        for piece in map(visible, row):
             corner, size = (x + 0.1, y - 0.36), (len(piece) - 0.2, 0.72)
-            color = TokenStrip.colors[n % len(TokenStrip.colors)]
-            box = FancyBboxPatch(corner, *size, "round,pad=0", fc=color, **box_style)
-            axes.add_patch(box)
+            color, ink = CUT_COLORS[min(len(piece), len(CUT_COLORS)) - 1]
+            axes.add_patch(Rectangle(corner, *size, facecolor=color, **box_style))
             for i, letter in enumerate(piece):
-                axes.text(x + i + 0.5, y, letter, size=450 / width, **letter_style)
+                at = (x + i + 0.5, y)
+                axes.text(*at, letter, size=400 / width, color=ink, **letter_style)
             x += len(piece)
     axes.set(xlim=(0, width), ylim=(len(rows) - 0.5, -0.5), ylabel=label, xticks=[])
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.tight_layout()
     plt.close(figure)
     return figure
 

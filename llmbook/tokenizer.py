@@ -15,6 +15,8 @@ Left out: normalisation (what goes in comes out), dropout of merges, threads.
 __all__ = ["GPT2_PATTERN", "WordTokenizer", "BPETokenizer", "read_text"]
 
 
+#| code-fold: true
+
 import hashlib
 import heapq
 import json
@@ -217,6 +219,7 @@ def split_special(
     return re.split(f"({'|'.join(map(re.escape, names))})", text)
 
 
+#| code-fold: true
 def check_special(
     names: Sequence[str],  # the special tokens of a tokenizer
 ) -> None:
@@ -244,6 +247,7 @@ def count_merges(
     return vocab_size - least
 
 
+#| code-fold: true
 def spell_tokens(
     merges: Mapping[tuple[int, int], int],  # pair of ids -> new id
     byte_order: bytes,  # ids 0 to 255 stand for these bytes
@@ -412,6 +416,7 @@ def recover_merges(
     return merges, byte_order
 
 
+#| code-fold: true
 def fetch_encoding(
     name: str,  # such as "gpt2" or "cl100k_base"
 ):  # the tiktoken.Encoding
@@ -427,6 +432,7 @@ def fetch_encoding(
         ) from error
 
 
+#| code-fold: true
 def byte_letters() -> list[str]:  # one printable character for each of the 256 bytes
     """Make GPT-2's table of printable stand-ins for bytes."""
     spare = map(chr, range(256, 512))
@@ -480,6 +486,7 @@ def write_json(
         part.unlink(missing_ok=True)
 
 
+#| code-fold: true
 FORMAT = "llmbook BPE tokenizer 1"
 
 
