@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from llmbook.plots import (
     CURVE_COLORS,
+    CUT_COLORS,
     TokenStrip,
     pick_device,
     plot_curves,
@@ -89,6 +90,8 @@ def test_strip_as_html_can_be_copied_with_its_cuts():
 
 def luminance(color):
     """The relative luminance of a colour, as WCAG 2 defines it."""
+    if len(color) == 4:  # "#fff" for "#ffffff"
+        color = "#" + "".join(2 * digit for digit in color[1:])
     total = 0
     for start, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
         part = int(color[start : start + 2], 16) / 255
@@ -103,9 +106,10 @@ def contrast(one, other):
 
 
 def test_colors_can_be_read():
-    assert contrast("#ffffff", "#000000") == pytest.approx(21)
-    assert all(contrast(color, "#111111") >= 7 for color in TokenStrip.colors)
-    assert all(contrast(color, "#ffffff") >= 4.5 for color in CURVE_COLORS)
+    assert contrast("#fff", "#000000") == pytest.approx(21)
+    assert all(contrast(color, "#111") >= 7 for color in TokenStrip.colors)
+    assert all(contrast(color, "#fff") >= 4.5 for color in CURVE_COLORS)
+    assert all(contrast(color, ink) >= 4.5 for color, ink in CUT_COLORS)
 
 
 CURVES = {"squares": [1, 4, 9], "doubles": [2, 4, 8]}
