@@ -114,6 +114,7 @@ def test_same(got, want):
         ([0.31], [0.3]),
         (np.array([1.0, 2.0]), np.array([1.0])),
         (np.array([[1.0]]), np.array([1.0])),
+        (np.zeros((0, 2)), np.zeros((0, 3))),
         (np.array([1.0]), [1.0]),
         (torch.tensor([1.0]), torch.tensor([2.0])),
         (float("nan"), 0.0),
