@@ -1,4 +1,4 @@
-"""What the other extensions know about the chapters, read from the notebooks themselves.
+"""What the other extensions know about the chapters, read from the notebooks.
 
 A chapter's number is the number in its file's name. An exported cell is one that begins
 with nbdev's `#| export`; its names are those that a reader can import.
@@ -7,12 +7,21 @@ with nbdev's `#| export`; its names are those that a reader can import.
 import ast
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 DIRECTIVE = re.compile(r"\s*#\s*\|\s*([\w-]+)\s*:?[ \t]*(.*?)\s*$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*$", re.MULTILINE)
 FENCED = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
+
+# What each extension tells Sphinx: a change in any of them makes it read all anew.
+SOURCES = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+METADATA = {
+    "env_version": zlib.crc32(b"".join(SOURCES)),
+    "parallel_read_safe": True,
+    "parallel_write_safe": True,
+}
 
 
 @dataclass
@@ -109,7 +118,7 @@ def exports(cells, docname):
 
 
 def index(root):
-    """Every exported name of the book, by its qualified name, in the chapters' order."""
+    """Every exported name of the book by its qualified name, in the book's order."""
     found = {}
     for path in sorted(Path(root, "chapters").glob("[0-9]*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]

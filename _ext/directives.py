@@ -1,14 +1,14 @@
 """Show nbdev notebooks as a reader wants them: no directives, no hidden cells.
 
-nbdev's `#|` lines drive the export and the tests. Before myst-nb parses a notebook, this
-extension deletes them and says the same in the words that myst-nb knows: tags for what is
-shown, figure metadata for a caption, a label and an alternative text. Hidden cells keep
-their code, and an exported cell gets the tag `exported` for the style sheet.
+nbdev's `#|` lines drive the export and the tests. Before myst-nb parses a notebook,
+this extension deletes them and says the same in the words that myst-nb knows: tags for
+what is shown, figure metadata for a caption, a label and an alternative text. Hidden
+cells keep their code, and an exported cell gets the tag `exported` for the style sheet.
 """
 
 import re
 
-from _ext.chapters import DIRECTIVE, edit_cells, text
+from _ext.chapters import DIRECTIVE, METADATA, edit_cells, text
 
 TAGS = {
     ("hide", ""): "remove-cell",
@@ -67,4 +67,4 @@ def on_source_read(app, docname, source):
 
 def setup(app):
     app.connect("source-read", on_source_read, priority=400)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return METADATA

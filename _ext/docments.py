@@ -6,13 +6,13 @@ The package says what a parameter means in a comment beside it (a "docment"):
         pieces: Iterable[str],  # the tokens, in order
     ) -> TokenStrip:  # what a notebook displays
 
-Autodoc does not read these comments; this extension gives them to it. (fastcore's reader
-loses the comment of a parameter whose annotation the formatter has wrapped.) Each entry
-then says in which section it is built, and each exported cell of a chapter gets a line
-above it that leads to the entries.
+Autodoc does not read these comments; this extension gives them to it. (fastcore's
+reader loses the comment of a parameter whose annotation the formatter has wrapped.)
+Each entry then says in which section it is built, and each exported cell of a chapter
+gets a line above it that leads to the entries.
 
-The line `<!-- modules -->` in chapters/appendix/api.md becomes one section per module, in
-the chapters' order, so that a new chapter has its API page without further ado.
+The line `<!-- modules -->` in chapters/appendix/api.md becomes one section per module,
+in the chapters' order, so that a new chapter is in the API without further ado.
 """
 
 import ast
@@ -31,7 +31,7 @@ FOREIGN = "object, dict, Exception, Module, Optimizer, Dataset"  # bases not sho
 
 
 def comments(source):
-    """The comments of a piece of Python: {line number: text}, lines that hold code only."""
+    """The comments that stand behind code, by their line numbers."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
         token.start[0]: token.string.lstrip("#").strip()
@@ -119,7 +119,7 @@ def api_line(entries):
 
 
 def link_cells(cells, docname):
-    """Put the line with the API links above each exported cell that has public names."""
+    """Put a line with API links above each exported cell that has public names."""
     found = chapters.exports(cells, docname)
     linked = []
     for index, cell in enumerate(cells):
@@ -172,4 +172,4 @@ def setup(app):
     app.connect("builder-inited", on_builder_inited)
     app.connect("source-read", on_source_read, priority=300)
     app.connect("autodoc-process-docstring", process_docstring)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return chapters.METADATA

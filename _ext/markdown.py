@@ -11,9 +11,9 @@
 | `$$ \\label{eq-name} … $$` | a numbered equation |
 | a cell with the tag `spine-card` | the chapter's card |
 
-Code stays as it is: fenced and indented blocks are found by a Markdown parser, code spans
-are stepped over. A link that names nothing known stays a link, and if it leads nowhere
-Sphinx says so.
+Code stays as it is: fenced and indented blocks are found by a Markdown parser, code
+spans are stepped over. A link that names nothing known stays a link, and if it leads
+nowhere Sphinx says so.
 """
 
 import re
@@ -23,7 +23,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from pybtex.database import parse_file
 
-from _ext.chapters import edit_cells, text
+from _ext.chapters import METADATA, edit_cells, text
 
 ALERT = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*$")
 OPEN, CLOSE = re.compile(r"<details\b[^>]*>"), re.compile(r"</details>")
@@ -142,10 +142,10 @@ class Converter:
 
 
 def structure(source):
-    """The lines of a text that are code, that begin a top-level quote, and that are HTML.
+    """Find the lines of a text that are code, quotes at the top level, and HTML.
 
-    Returns a set of line numbers, a dictionary first line -> line behind the quote, and a
-    set of line numbers.
+    Returns a set of line numbers, a dictionary {first line: line behind the quote}, and
+    a set of line numbers.
     """
     code, quotes, html = set(), {}, set()
     for token in MarkdownIt("commonmark").parse(source):
@@ -220,4 +220,4 @@ def on_source_read(app, docname, source):
 def setup(app):
     app.connect("builder-inited", on_builder_inited)
     app.connect("source-read", on_source_read, priority=500)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return METADATA

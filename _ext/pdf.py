@@ -1,9 +1,9 @@
-"""The PDF as a book: parts, the files' numbers, folded text opened, and every sign shown.
+"""The PDF as a book: parts, the files' numbers, token strips, and every sign shown.
 
-Sphinx writes one LaTeX file from all pages. Before it does, this extension puts the title
-of each part before its first chapter, sets LaTeX's chapter counter to the number in the
-file's name (and takes the number out of the title, since LaTeX prints it), and makes the
-landing page a chapter of its own.
+Sphinx writes one LaTeX file from all pages. Before it does, this extension puts the
+title of each part before its first chapter, sets LaTeX's chapter counter to the number
+in the file's name (and takes the number out of the title, since LaTeX prints it), and
+makes the landing page a chapter of its own.
 
 Strips of tokens, which are HTML in the notebooks, become coloured boxes in LaTeX.
 
@@ -26,9 +26,9 @@ from docutils import nodes
 from fontTools.ttLib import TTFont
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util.texescape import escape
+from sphinx.util import texescape
 
-from _ext.chapters import edit_cells, number
+from _ext.chapters import METADATA, edit_cells, number
 
 MONO = Path(matplotlib.get_data_path(), "fonts", "ttf")
 BODY = ("texgyrepagella-regular.otf", "texgyreheros-regular.otf")
@@ -36,6 +36,7 @@ EMOJI = "NotoColorEmoji"
 BOX = re.compile(
     r'<span style="background:#(\w{6})[^>]*>([^<]*)(?:<sub>(\d+)</sub>)?</span>'
 )
+texescape.init()  # the LaTeX builder does it too, but pages are read before
 
 
 def latex(code):
@@ -95,11 +96,16 @@ class BookParts(SphinxPostTransform):
         book += [latex(r"\setcounter{secnumdepth}{-1}"), landing, *parts]
 
 
+def tex(piece):
+    """A piece of HTML's text, with LaTeX's special signs escaped."""
+    return texescape.escape(html.unescape(piece), "xelatex")
+
+
 def strip_boxes(output):
     """A strip of tokens in LaTeX, from its HTML form; empty if it is something else."""
     boxes = BOX.findall(output)
     drawn = [
-        rf"\tokenbox{{{color}}}{{{escape(html.unescape(piece), 'xelatex')}}}{{{number}}}"
+        rf"\tokenbox{{{color}}}{{{tex(piece)}}}{{{number}}}"
         for color, piece, number in boxes
     ]
     return "%\n".join(drawn)
@@ -211,4 +217,4 @@ def setup(app):
     app.connect("config-inited", on_config_inited)
     app.connect("source-read", on_source_read, priority=450)
     app.connect("build-finished", on_build_finished)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return METADATA

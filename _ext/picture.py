@@ -1,12 +1,13 @@
-"""The landing page's picture and the card for links to the book, drawn by the book's code.
+"""The landing page's picture, and the card for links, drawn by the book's own code.
 
-The opening of the small real book, cut into tokens by tokenizers of growing vocabularies:
-from the top down, bytes gather into words. The tokenizers are trained while the book is
-built, which takes a fraction of a second. Three files go to `_build/generated`:
+The opening of the small real book, cut into tokens by tokenizers of growing
+vocabularies: from the top down, bytes gather into words. The tokenizers are trained
+while the book is built, which takes a fraction of a second. `_build/generated` gets
 
 - `cuts.html`: two drawings as inline SVG (a wide one, and one for telephones), whose
-  colours follow the theme of the page;
-- `cuts.pdf` for the PDF, and `social-card.png` for pages that link to the book.
+  colours follow the theme of the page,
+- `cuts.pdf` for the PDF, and
+- `social-card.png`, which other sites show beside a link to the book.
 """
 
 import html
@@ -15,12 +16,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from _ext.chapters import METADATA
+
 SIZES = (256, 300, 400, 600, 1000, 2000, 4000)
-GROUPS = (1, 2, 3, 4, 6)  # a box is as dark as the last of these lengths it reaches
-FILLS = ("#eef1f2", "#cfe2e6", "#9ccbd3", "#5fabb8", "#1f6f80")  # on paper, one a group
-INK, PALE_INK = "#16242b", "#ffffff"
 TITLE = "llmbook"
-CARD = "A book that is also a library:\nfrom raw text to a model that answers"
+SUBTITLE = "A book that is also a library:\nfrom raw text to a model that answers"
+MONO = "DejaVu Sans Mono"
+INK, QUIET, PAPER = "#16242b", "#45555c", "#fbfaf7"
 
 
 @dataclass
@@ -29,6 +31,15 @@ class Row:
 
     n_vocab: int
     pieces: list[str]
+
+    @property
+    def columns(self):
+        return sum(map(len, self.pieces))
+
+    @property
+    def numbers(self):
+        """What stands on the left and on the right of the row."""
+        return f"{self.n_vocab:,}", f"{len(self.pieces)} tokens"
 
 
 def opening(text):
@@ -52,8 +63,8 @@ def cut(text, sizes=SIZES):
 
 
 def shade(piece):
-    """The group that a token's length puts it in."""
-    return sum(len(piece) >= least for least in GROUPS) - 1
+    """The place of a token in the palette: the longer, the darker, up to five signs."""
+    return min(len(piece), 5) - 1
 
 
 def describe(rows):
@@ -62,84 +73,82 @@ def describe(rows):
     counts = [f"{row.n_vocab:,} tokens cut it into {len(row.pieces)}" for row in rows]
     return (
         f"The words “{text}” in {len(rows)} rows of boxes, one box for each token. "
-        f"With more tokens to choose from, the boxes grow from single letters to whole "
-        f"words: {', '.join(counts)}."
+        f"With more tokens to choose from, the boxes grow from single letters to "
+        f"whole words: {', '.join(counts)}."
     )
 
 
-def svg(rows, cell, height, gap, beside, name):
-    """Draw the rows as SVG; numbers stand beside them, or above them in small."""
-    columns = max(sum(map(len, row.pieces)) for row in rows)
-    left, right = (4.0 * cell, 6.4 * cell) if beside else (0, 0)
-    above = 0 if beside else height * 0.72
-    pitch = height + gap + above
-    size = cell * 1.3
-    width, total = left + columns * cell + right, pitch * len(rows) - gap
-    out = [
-        f'<svg class="cuts {name}" role="img" viewBox="0 0 {width:.0f} {total:.0f}" '
-        f'aria-label="{html.escape(describe(rows))}">'
-    ]
+def tag(name, content=None, **attributes):
+    """An SVG element; numbers are rounded, and `_` in names stands for `-`."""
+    words = [name]
+    for key, value in attributes.items():
+        value = f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
+        words.append(f'{key.strip("_").replace("_", "-")}="{value}"')
+    start = " ".join(words)
+    return f"<{start}/>" if content is None else f"<{start}>{content}</{name}>"
+
+
+def svg_row(row, left, top, cell, height):
+    """The boxes of a row and their letters."""
+    x, middle = left, top + height / 2
+    for piece in row.pieces:
+        box = {"x": x + cell * 0.06, "width": (len(piece) - 0.12) * cell}
+        middles = [f"{x + (i + 0.5) * cell:.4g}" for i in range(len(piece))]
+        at = {"x": " ".join(middles), "y": middle, "font_size": cell * 1.3}
+        rect = tag("rect", y=top, height=height, rx=cell / 6, **box)
+        letters = tag("text", html.escape(piece), text_anchor="middle", **at)
+        yield tag("g", rect + letters, class_=f"n{shade(piece)}")
+        x += len(piece) * cell
+
+
+def svg(rows, name, cell, height, gap):
+    """Draw the rows; numbers stand beside them, in a narrow drawing above them."""
+    narrow = name == "narrow"
+    left, right, above = (0, 0, height * 0.7) if narrow else (cell * 4, cell * 6.4, 0)
+    width = left + max(row.columns for row in rows) * cell + right
+    out = []
     for n, row in enumerate(rows):
-        top = n * pitch + above
-        middle = top + height / 2
-        count = f"{len(row.pieces)} tokens"
-        x = left
-        if beside:
-            at = f'y="{middle:.1f}" font-size="{size * 0.75:.1f}"'
-            out.append(
-                f'<text class="label" text-anchor="end" x="{left - cell * 0.7:.1f}" {at}>{row.n_vocab:,}</text>'
-            )
-            out.append(
-                f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>'
-            )
-        else:
-            at = f'y="{top - above * 0.42:.1f}" font-size="{size * 0.75:.1f}"'
-            out.append(f'<text class="label" x="0" {at}>{row.n_vocab:,}</text>')
-            out.append(
-                f'<text class="label" text-anchor="end" x="{width:.1f}" {at}>{count}</text>'
-            )
-        for piece in row.pieces:
-            box = f'x="{x + cell * 0.06:.1f}" y="{top:.1f}" width="{(len(piece) - 0.12) * cell:.1f}"'
-            letters = " ".join(f"{x + (i + 0.5) * cell:.1f}" for i in range(len(piece)))
-            out.append(
-                f'<g class="n{shade(piece)}"><rect {box} height="{height}" rx="{cell / 6:.1f}"/>'
-                f'<text text-anchor="middle" x="{letters}" y="{middle:.1f}" font-size="{size:.1f}">'
-                f"{html.escape(piece)}</text></g>"
-            )
-            x += len(piece) * cell
-    return "\n".join([*out, "</svg>"])
+        top = n * (above + height + gap) + above
+        y = top - above * 0.4 if narrow else top + height / 2
+        label = {"class_": "label", "y": y, "font_size": cell * 0.98}
+        size, count = row.numbers
+        start = {"x": 0} if narrow else {"x": left - cell * 0.7, "text_anchor": "end"}
+        out.append(tag("text", size, **start, **label))
+        out.append(tag("text", count, x=width, text_anchor="end", **label))
+        out += svg_row(row, left, top, cell, height)
+    box = f"0 0 {width:.4g} {len(rows) * (above + height + gap) - gap:.4g}"
+    about = {"role": "img", "viewBox": box, "aria_label": describe(rows)}
+    return tag("svg", "\n".join(out), class_=f"cuts {name}", **about)
 
 
-def draw(axes, rows, left=0, numbers=True):
-    """Draw the rows on matplotlib axes, for paper; one unit is one character wide."""
+def draw(axes, rows, numbers=True):
+    """Draw the rows on matplotlib axes, for paper; one unit is one letter wide."""
     from matplotlib.patches import FancyBboxPatch
 
-    columns = max(sum(map(len, row.pieces)) for row in rows)
+    from llmbook.plots import CUT_COLORS
+
+    columns = max(row.columns for row in rows)
+    left, right = (4.4, 5.6) if numbers else (0, 0)
     points = axes.figure.get_figwidth() * axes.get_position().width * 72
-    letter = points / (columns + (10 if numbers else 0)) * 1.25
+    letter = 1.25 * points / (left + columns + right)
+    rounded = "round,pad=0,rounding_size=0.16"
+    style = {"va": "center_baseline", "family": MONO}
     for n, row in enumerate(rows):
         x, y = 0, -1.9 * n
-        text = {"va": "center_baseline", "family": "DejaVu Sans Mono"}
         if numbers:
-            small = text | {"size": letter * 0.75, "ha": "right", "color": "#45555c"}
-            axes.text(-0.7, y, f"{row.n_vocab:,}", **small)
-            axes.text(columns + 5.4, y, f"{len(row.pieces)} tokens", **small)
+            small = style | {"size": letter * 0.75, "ha": "right", "color": QUIET}
+            axes.text(-0.7, y, row.numbers[0], **small)
+            axes.text(columns + right - 0.2, y, row.numbers[1], **small)
         for piece in row.pieces:
-            group = shade(piece)
-            box = FancyBboxPatch(
-                (x + 0.06, y - 0.75), len(piece) - 0.12, 1.5,
-                "round,pad=0,rounding_size=0.16",
-                facecolor=FILLS[group], edgecolor="#8fa3ab", linewidth=0.4,
-            )  # fmt: skip
+            fill, ink = CUT_COLORS[shade(piece)]
+            box = FancyBboxPatch((x + 0.06, y - 0.75), len(piece) - 0.12, 1.5, rounded)
+            box.set(facecolor=fill, edgecolor="#8fa3ab", linewidth=0.4)
             axes.add_patch(box)
-            ink = PALE_INK if group == len(FILLS) - 1 else INK
             for i, sign in enumerate(piece):
-                axes.text(
-                    x + i + 0.5, y, sign, size=letter, ha="center", color=ink, **text
-                )
+                at = (x + i + 0.5, y)
+                axes.text(*at, sign, size=letter, ha="center", color=ink, **style)
             x += len(piece)
-    axes.set_xlim((-4.4 if numbers else 0) - left, columns + (5.6 if numbers else 0))
-    axes.set_ylim(-1.9 * (len(rows) - 1) - 0.85, 0.85)
+    axes.set(xlim=(-left, columns + right), ylim=(-1.9 * len(rows) + 1.05, 0.85))
     axes.set_axis_off()
 
 
@@ -153,12 +162,12 @@ def paper(rows, path):
 
 
 def card(rows, path):
-    """Write the 1200 by 630 card that other sites show beside a link to the book."""
+    """Write the card, 1200 by 630 pixels."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="#fbfaf7")
+    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor=PAPER)
     figure.text(0.07, 0.80, TITLE, size=50, weight="bold", color=INK)
-    figure.text(0.07, 0.62, CARD, size=24, color="#33454d", linespacing=1.5)
+    figure.text(0.07, 0.62, SUBTITLE, size=24, color=QUIET, linespacing=1.5)
     draw(figure.add_axes((0.07, 0.07, 0.86, 0.45)), rows, numbers=False)
     figure.savefig(path)
 
@@ -168,8 +177,8 @@ def generate(folder):
     book = files("llmbook").joinpath("data/ten_words.txt").read_text("utf-8")
     rows = cut(book)
     folder.mkdir(parents=True, exist_ok=True)
-    wide = svg(rows, cell=20, height=34, gap=8, beside=True, name="wide")
-    narrow = svg(rows, cell=11, height=24, gap=10, beside=False, name="narrow")
+    wide = svg(rows, "wide", cell=20, height=34, gap=8)
+    narrow = svg(rows, "narrow", cell=11, height=24, gap=10)
     (folder / "cuts.html").write_text(f"{wide}\n{narrow}\n", "utf-8")
     paper(rows, folder / "cuts.pdf")
     card([rows[0], rows[2], rows[4], rows[-1]], folder / "social-card.png")
@@ -181,4 +190,4 @@ def on_config_inited(app, config):
 
 def setup(app):
     app.connect("config-inited", on_config_inited)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return METADATA
