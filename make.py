@@ -28,7 +28,8 @@ TORCH_CPU = "https://download.pytorch.org/whl/cpu"  # PyTorch's index of small b
 # Debian's names of what `make pdf` needs.
 LATEX = (
     "latexmk texlive-xetex texlive-latex-recommended texlive-latex-extra "
-    "texlive-fonts-recommended fonts-freefont-otf fonts-noto-core xindy tex-gyre"
+    "texlive-fonts-recommended fonts-texgyre fonts-droid-fallback "
+    "fonts-noto-color-emoji fontconfig xindy"
 )
 
 
