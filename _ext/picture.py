@@ -154,11 +154,13 @@ def draw(axes, rows, numbers=True):
 
 def paper(rows, path):
     """Write the picture for the PDF."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.3, 2.5))
     draw(figure.add_axes((0, 0, 1, 1)), rows)
-    figure.savefig(path, metadata={"CreationDate": None})
+    with rc_context({"pdf.fonttype": 42}):  # outlines that can be copied as text
+        figure.savefig(path, metadata={"CreationDate": None})
 
 
 def card(rows, path):
