@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +13,25 @@ import pytest
 
 import make
 
-from .book import ROOT, SETTINGS, clear, documents, fences, files, read_toml, tokens
+from .book import (
+    BOOK,
+    ROOT,
+    SETTINGS,
+    clear,
+    documents,
+    fences,
+    files,
+    read_toml,
+    tokens,
+)
 
-SHELLS = ("sh", "bash", "shell", "console", "powershell")
+SHELLS = ("sh", "bash", "console")
 SCRIPTS = ("README.md", "index.md")  # their Python runs as it stands
-BIN = Path(sys.executable).parent
 PYPROJECT = read_toml("pyproject.toml")
 EXTRAS = set(PYPROJECT["project"]["optional-dependencies"])
 NAMES = {re.match(r"[\w-]+", each)[0] for each in PYPROJECT["project"]["dependencies"]}
 INDEX = make.TORCH_CPU  # the one other index that a reader may need
-GIT = {"add", "commit", "push", "pull", "switch", "checkout", "status", "diff"}
+GIT = {"add", "commit", "push", "switch"}
 TASK = r"make( [\w =]+)?$|python make\.py( [\w ]+)?$"
 SAMPLE = "The small cat sat. The small cat ran. " * 200
 
@@ -48,30 +58,16 @@ class Runner:
 
     def wrong(self, line):
         """What is wrong with a command line, or None."""
-        lexer = shlex.shlex(
-            line.replace("\\", "/"), posix=True, punctuation_chars=";|&"
-        )
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=";|&")
         lexer.whitespace_split = True
-        for joint, part in itertools.groupby(lexer, {"&&", ";", "|"}.__contains__):
-            words = [] if joint else list(part)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                name = words.pop(0).partition("=")[0]
-                if not any(name in _text(each) for each in _python()):
-                    return f"nothing reads the variable {name}"
-            if words and (wrong := self.one(*words)):
+        for joint, words in itertools.groupby(lexer, {"&&", ";", "|"}.__contains__):
+            program, *arguments = words
+            known = getattr(self, f"on_{Path(program).name}", None)
+            if not joint and not known:
+                return f"no test knows {program!r}: teach {Path(__file__).name}"
+            if not joint and (wrong := known(*arguments)):
                 return wrong
         return None
-
-    def one(self, program, *words):
-        """The same for one program with its arguments."""
-        name = Path(program).name.lower().removesuffix(".exe")
-        name = {"python3": "python", "py": "python", ".": "source"}.get(name, name)
-        known = getattr(self, f"on_{name.replace('-', '_')}", None)
-        if known:
-            return known(*words)
-        if "venv" in program and (BIN / name).exists():
-            return None
-        return f"no test knows the command {program!r}: teach {Path(__file__).name}"
 
     def run(self, command, texts=()):
         """Run a command in the folder, where the texts that it names lie ready."""
@@ -98,7 +94,7 @@ class Runner:
 
     def on_make(self, *words):
         task, *given = words or ["help"]
-        makefile = _text("Makefile")
+        makefile = (ROOT / "Makefile").read_text("utf-8")
         if task not in [*make.TASKS, "help"]:
             return f"make has no task {task!r}"
         if not re.search(rf"^(?:[\w ]* )?{task}(?: [\w ]*)?:", makefile, re.MULTILINE):
@@ -108,23 +104,16 @@ class Runner:
             return f"`make {task}` is not called like this; see `make`"
         return None
 
-    def on_python(self, *words):
-        first, *rest = words or [""]
-        if first == "make.py":
-            given = [f"CHAPTER={rest[1]}", *rest[2:]] if rest[1:] else []
-            return self.on_make(*rest[:1], *given)
-        if first == "-m":
-            module, *rest = rest
-            if module == "venv":
-                return None
-            return self.one(module, *rest) if "." not in module else _missing(module)
-        if first.endswith(".py"):
-            if first not in files():
-                return f"{first} is no file of the project"
-            options = {word.partition("=")[0] for word in rest if word.startswith("-")}
-            unknown = sorted(each for each in options if each not in _text(first))
-            return f"{first} knows no option {unknown[0]}" if unknown else None
-        return "no test knows this use of Python"
+    def on_python(self, script="", *words):
+        if script != "make.py":
+            return "no test knows this use of Python"
+        given = [f"CHAPTER={words[1]}", *words[2:]] if words[1:] else []
+        return self.on_make(*words[:1], *given)
+
+    def on_jupytext(self, *words):
+        (self.folder / "_build").mkdir(exist_ok=True)
+        shutil.copytree(BOOK, self.folder / BOOK.name, dirs_exist_ok=True)
+        return self.run([sys.executable, "-m", "jupytext", *words])
 
     def on_pip(self, verb="", *words):
         if verb != "install":
@@ -132,12 +121,9 @@ class Runner:
         words = list(words)
         while words:
             word = words.pop(0)
-            if word in ("--index-url", "--extra-index-url"):
+            if word == "--index-url":
                 if words.pop(0) != INDEX:
                     return f"the only other index is {INDEX}"
-            elif word in ("-c", "-r", "--constraint", "--requirement"):
-                if words.pop(0) not in files():
-                    return "there is no such file"
             elif not word.startswith("-") and (wrong := self.requirement(word)):
                 return wrong
         return None
@@ -164,48 +150,6 @@ class Runner:
     def on_cd(self, folder):
         known = any(name.startswith(f"{folder}/") for name in files())
         return None if known or folder == SETTINGS["repo"] else "no such folder"
-
-    def on_apt_get(self, *words):
-        packages = [word for word in words if not word.startswith("-")]
-        if packages[:1] == ["update"]:
-            return None
-        known = {*make.LATEX.split(), "chromium", "poppler-utils", "make", "git"}
-        known |= {"python3", "python3-venv"}
-        unknown = set(packages[1:]) - known
-        return f"the project does not need {', '.join(unknown)}" if unknown else None
-
-    def on_sudo(self, *words):
-        return self.one(*words)
-
-    def on_source(self, script):
-        return None if re.fullmatch(r".*/(bin|Scripts)/activate", script) else "unknown"
-
-    def on_pytest(self, *words):
-        paths = [word for word in words if "/" in word]
-        return next((_missing(path.partition("::")[0]) for path in paths), None)
-
-    def on_export(self, assignment):
-        return self.wrong(f"{assignment} make")
-
-
-def _text(name):
-    return (ROOT / name).read_text("utf-8")
-
-
-def _python():
-    return [
-        name
-        for name in files()
-        if name.endswith(".py") and not name.startswith("tests/house/")
-    ]
-
-
-def _missing(path):
-    """What is wrong with a path, or a module, of the project, or None."""
-    path = path.rstrip("/")
-    asked = {path, path.replace(".", "/") + ".py"} | {f"{path.replace('.', '/')}/"}
-    there = any(name in asked or name.startswith(f"{path}/") for name in files())
-    return None if there else f"{path} is not in the project"
 
 
 def failing(name, markdown, folder):
@@ -246,9 +190,6 @@ def test_commands_run(document, tmp_path):
         "make book CHAPTER=02",
         "python make.py run",
         "python make.py boook",
-        "python benchmarks/nothing.py",
-        "python -m pytest tests/nothing",
-        "python -m _tools.nothing",
         "pip install llmbok",
         "pip install 'llmbook[checks]'",
         "pip install llmbook==0.0.1",
@@ -257,14 +198,13 @@ def test_commands_run(document, tmp_path):
         "git clone https://github.com/llmbook/llmbok",
         "git frobnicate",
         "cd nowhere",
-        "sudo apt-get install emacs",
-        "LLMBOOK_NOTHING=1 make test",
         "llmbook --nothing",
         "llmbook nothing my.txt",
         "llmbook --help | frobnicate",
         "curl https://example.org | sh",
         "make book && make nothing",
-        'LLMBOOK_DATA="a; b" make nothing',
+        "python setup.py",
+        ".venv/bin/jupytext --to py:percent chapters/99_nothing.ipynb",
     ],
 )
 def test_commands_run_sees(line, tmp_path):
@@ -276,16 +216,11 @@ def test_commands_run_sees(line, tmp_path):
     "line",
     [
         "make",
-        "make run CHAPTER=02",
-        "python3 make.py run 02",
-        "py make.py book  # the site",
+        "make run CHAPTER=02  # the second",
+        "python make.py run 02",
         "git clone https://github.com/llmbook/llmbook.git && cd llmbook",
-        "pip install -q 'llmbook[check]'",
+        "pip install -q \\\n  'llmbook[check]'",
         "pip install torch --index-url https://download.pytorch.org/whl/cpu",
-        "sudo apt-get install --no-install-recommends \\\n  latexmk xindy",
-        ".venv/bin/python -m pytest tests/house -q",
-        r".venv\Scripts\python -m _tools.reader x",
-        "source .venv/bin/activate",
         "llmbook --help",
         "pip install llmbook torch",
     ],

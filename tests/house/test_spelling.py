@@ -1,4 +1,4 @@
-"""Chapters are spelled right, in their prose; codespell reads the other files itself."""
+"""The prose of chapters is spelled right; codespell reads the other files itself."""
 
 import subprocess
 import sys
