@@ -126,8 +126,9 @@ def pdf():
     if not (shutil.which("latexmk") and shutil.which("xelatex")):
         install = f"apt-get install --no-install-recommends {LATEX}"
         sys.exit(f"make: the PDF needs LaTeX. On Debian or Ubuntu:\n  {install}")
-    build("--builder", "pdflatex")
-    shutil.copy(BUILD / "latex" / "llmbook.pdf", BUILD / "llmbook.pdf")
+    # In a folder of its own: what Sphinx remembers of the site would not be true of it.
+    build("--builder", "pdflatex", "--path-output", BUILD / "pdf")
+    shutil.copy(BUILD / "pdf" / "_build" / "latex" / "llmbook.pdf", BUILD)
     say(f"the PDF is at {BUILD / 'llmbook.pdf'}")
 
 
