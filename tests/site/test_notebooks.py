@@ -2,6 +2,7 @@
 
 from _ext import chapters, docments, numbering
 from _ext.directives import clean_cell
+from _ext.offline import is_thebe
 from _ext.pdf import strip_boxes
 
 
@@ -130,3 +131,14 @@ def test_token_strips_become_boxes_in_the_pdf():
     assert r"{a\_<}{5}" in boxes
     assert r"\textbackslash{}xc3}{195}" in boxes
     assert strip_boxes("<table></table>") == ""
+
+
+def test_scripts_of_thebe_are_found_by_name_and_by_body():
+    class Asset:
+        def __init__(self, filename, **attributes):
+            self.filename, self.attributes = filename, attributes
+
+    assert is_thebe(Asset(None, body="const THEBE_JS_URL = 1"))
+    assert is_thebe(Asset("_static/sphinx-thebe.js"))
+    assert is_thebe("_static/sphinx-thebe.css")
+    assert not is_thebe(Asset("_static/book.css", media="all"))
