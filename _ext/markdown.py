@@ -4,6 +4,7 @@
 |---|---|
 | `> [!NOTE]` (TIP, IMPORTANT, WARNING, CAUTION) | an admonition |
 | `<details><summary>…</summary> … </details>` | a dropdown |
+| `<aside> … </aside>` | a note in the margin |
 | a link to the `url` of an entry in references.bib | a citation |
 | `[token](appendix/glossary.md#term-token)` | a glossary term |
 | `[figure](#fig-name)`, `[equation](#eq-name)` | a numbered reference |
@@ -27,6 +28,7 @@ from _ext.chapters import METADATA, edit_cells, text
 
 ALERT = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*$")
 OPEN, CLOSE = re.compile(r"<details\b[^>]*>"), re.compile(r"</details>")
+ASIDE = re.compile(r"<aside>\s*$")
 SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.DOTALL)
 PARAGRAPH = r"(?:(?!\n\s*\n).)"  # any character, but never over a blank line
 INLINE = re.compile(
@@ -87,6 +89,13 @@ class Converter:
                 end = closing(lines, at, html)
                 out.append(self.details("\n".join(lines[at:end])))
                 at = end
+            elif at in html and ASIDE.match(lines[at]):
+                flush()
+                end = lines.index("</aside>", at)
+                out.append(
+                    directive("margin", self.convert("\n".join(lines[at + 1 : end])))
+                )
+                at = end + 1
             elif at in code:
                 flush()
                 out.append(lines[at])

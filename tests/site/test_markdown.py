@@ -95,3 +95,15 @@ def test_only_the_card_gets_a_box():
     ]
     sources = [cell["source"] for cell in convert_cells(cells, CONVERTER)]
     assert sources == [":::{div} spine-card\n| a |\n:::", "a\nb", "[figure](#fig-a)"]
+
+
+def test_an_aside_goes_to_the_margin():
+    source = (
+        "before\n\n<aside>\n\nSee [Gage (1994)](https://x.org/g).\n\n</aside>\n\nafter"
+    )
+    converter = Converter({"https://x.org/g": "gage"}, {})
+    assert converter.convert(source) == (
+        "before\n\n:::{margin}\nSee {cite:t}`gage`.\n:::\n\nafter"
+    )
+    with pytest.raises(ValueError, match="</aside>"):
+        CONVERTER.convert("<aside>\n\nnever closed")
