@@ -91,10 +91,15 @@ class Converter:
                 at = end
             elif at in html and ASIDE.match(lines[at]):
                 flush()
-                end = lines.index("</aside>", at)
-                out.append(
-                    directive("margin", self.convert("\n".join(lines[at + 1 : end])))
+                end = next(
+                    (n for n in sorted(html) if n > at and lines[n] == "</aside>"), None
                 )
+                if end is None:
+                    raise ValueError(
+                        f"an <aside> is never closed: {lines[at + 1 :][:2]}"
+                    )
+                body = self.convert("\n".join(lines[at + 1 : end]))
+                out.append(directive("margin", body))
                 at = end + 1
             elif at in code:
                 flush()

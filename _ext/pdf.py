@@ -60,6 +60,11 @@ class BookParts(SphinxPostTransform):
                 self.number(file, title)
             if caption := captions.get(file["docname"]):
                 file.insert(0, latex(rf"\part{{{caption}}}"))
+        for note in list(self.document.findall(nodes.sidebar)):  # from the margin
+            text = [
+                child for child in note.children if not isinstance(child, nodes.title)
+            ]
+            note.replace_self(nodes.container("", *text, classes=["margin-note"]))
         self.preface()
 
     def captions(self):

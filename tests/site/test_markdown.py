@@ -83,6 +83,15 @@ def test_details_that_are_never_closed_are_an_error():
         CONVERTER.convert("<details>\n<summary>x</summary>\n\ntext")
 
 
+def test_an_aside_is_a_note_in_the_margin():
+    source = "a\n\n<aside>\n\nsee [figure](#fig-a)\n\n</aside>\n\nb\n`<aside>`"
+    assert CONVERTER.convert(source) == (
+        "a\n\n:::{margin}\nsee {numref}`fig-a`\n:::\n\nb\n`<aside>`"
+    )
+    with pytest.raises(ValueError, match="never closed"):
+        CONVERTER.convert("<aside>\n\ntext")
+
+
 def test_only_the_card_gets_a_box():
     cells = [
         {
@@ -95,15 +104,3 @@ def test_only_the_card_gets_a_box():
     ]
     sources = [cell["source"] for cell in convert_cells(cells, CONVERTER)]
     assert sources == [":::{div} spine-card\n| a |\n:::", "a\nb", "[figure](#fig-a)"]
-
-
-def test_an_aside_goes_to_the_margin():
-    source = (
-        "before\n\n<aside>\n\nSee [Gage (1994)](https://x.org/g).\n\n</aside>\n\nafter"
-    )
-    converter = Converter({"https://x.org/g": "gage"}, {})
-    assert converter.convert(source) == (
-        "before\n\n:::{margin}\nSee {cite:t}`gage`.\n:::\n\nafter"
-    )
-    with pytest.raises(ValueError, match="</aside>"):
-        CONVERTER.convert("<aside>\n\nnever closed")
