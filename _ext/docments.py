@@ -47,6 +47,8 @@ def of_function(node, said):
     parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
     parameters += [a for a in (given.vararg, given.kwarg) if a]
     last = max((n.end_lineno for n in [*parameters, *defaults]), default=0)
+    if last == node.lineno:  # a signature on one line: its comment is about the result
+        parameters = []
     found = {}
     for line, comment in said.items():
         if not node.lineno <= line < node.body[0].lineno:

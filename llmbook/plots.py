@@ -134,8 +134,8 @@ def plot_cuts(
     width = max(sum(len(visible(piece)) for piece in row) for row in rows.values())
     letter_style = {"ha": "center", "va": "center_baseline", "family": "monospace"}
     box_style = {"edgecolor": "#4a6a70", "linewidth": 0.5}
-    size = {"figsize": (8, 0.36 * len(rows) + 0.3), "dpi": 130}
-    figure, axes = plt.subplots(**size, layout="constrained")
+    size = (min(8, 0.22 * width + 1), 0.36 * len(rows) + 0.3)  # inches
+    figure, axes = plt.subplots(figsize=size, dpi=130, layout="constrained")
     for y, row in enumerate(rows.values()):
         x = 0
         for piece in map(visible, row):
@@ -144,7 +144,9 @@ def plot_cuts(
             axes.add_patch(Rectangle(corner, *size, facecolor=color, **box_style))
             for i, letter in enumerate(piece):
                 at = (x + i + 0.5, y)
-                axes.text(*at, letter, size=400 / width, color=ink, **letter_style)
+                axes.text(
+                    *at, letter, size=min(11, 400 / width), color=ink, **letter_style
+                )
             x += len(piece)
     axes.set(xlim=(0, width), ylim=(len(rows) - 0.5, -0.5), ylabel=label, xticks=[])
     axes.set_yticks(range(len(rows)), rows)

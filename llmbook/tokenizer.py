@@ -90,6 +90,7 @@ def merge(
     return out
 
 
+#: How GPT-2 cuts a text into pre-tokens (Radford et al., 2019).
 GPT2_PATTERN = (
     r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )

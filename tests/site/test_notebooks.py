@@ -99,6 +99,14 @@ def test_docments_survive_wrapped_annotations_and_defaults():
     }
 
 
+def test_a_comment_on_a_one_line_signature_is_about_the_result():
+    class A:
+        def f(self) -> int:  # a number
+            """Do."""
+
+    assert docments.docments(A.f) == {"return": "a number"}
+
+
 def test_docments_of_a_function_without_parameters():
     def f():  # a number
         return 1
