@@ -59,11 +59,15 @@ class Environment:
         return run(self.python, "-m", "pip", "install", *quiet, *arguments, **options)
 
     def create(self):
-        """Make the environment; a torch that this Python has is taken, not fetched."""
+        """Make the environment, with the torch that this Python has, if it has one."""
         if not self.python.exists():
             say(f"creating {self.folder.name}")
-            has_torch = importlib.util.find_spec("torch") is not None
-            venv.create(self.folder, with_pip=True, system_site_packages=has_torch)
+            venv.create(self.folder, with_pip=True)
+            if found := importlib.util.find_spec("torch"):
+                say("taking the torch that is there")
+                (packages,) = self.folder.glob("[Ll]ib/**/site-packages")
+                beside = Path(found.origin).parents[1]
+                (packages / "torch-beside.pth").write_text(f"{beside}\n", "utf-8")
         code = "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))"
         if subprocess.run([self.python, "-c", code]).returncode:
             install_torch(self)

@@ -30,8 +30,8 @@ class Check:
         return self.verdict == "Right"
 
     def __repr__(self):
-        text = f"{self.verdict}. {self.message}".rstrip()
-        return f"{text} See: {self.see}." if self.see and not self else text
+        text = f"{self.verdict}: {self.message}" if self.message else f"{self.verdict}."
+        return f'{text} See "{self.see}".' if self.see and not self else text
 
     def _repr_html_(self):
         color = {"Right": "#1a7f37", "Not yet": "#b42318"}.get(self.verdict, "#6e5a00")
@@ -79,7 +79,7 @@ def check(
                 told = f"{call} raised {type(error).__name__}: {error}"
                 return Check("Not yet", f"{told}; expected {value!r}.", see)
         if got is ...:
-            return Check("Open", "Not answered yet.", see)
+            return Check("Open", "not answered yet.", see)
         if not same(got, value, tolerance):
             return Check("Not yet", f"{call} is {got!r}; expected {value!r}.", see)
     return Check("Right", f"{len(examples)} examples agree." * callable(answer))

@@ -133,6 +133,7 @@ def plot_cuts(
 
     width = max(sum(len(visible(piece)) for piece in row) for row in rows.values())
     letter_style = {"ha": "center", "va": "center_baseline", "family": "monospace"}
+    letter_style["size"] = min(11, 400 / width)
     box_style = {"edgecolor": "#4a6a70", "linewidth": 0.5}
     size = (min(8, 0.22 * width + 1), 0.36 * len(rows) + 0.3)  # inches
     figure, axes = plt.subplots(figsize=size, dpi=130, layout="constrained")
@@ -143,10 +144,7 @@ def plot_cuts(
             color, ink = CUT_COLORS[min(len(piece), len(CUT_COLORS)) - 1]
             axes.add_patch(Rectangle(corner, *size, facecolor=color, **box_style))
             for i, letter in enumerate(piece):
-                at = (x + i + 0.5, y)
-                axes.text(
-                    *at, letter, size=min(11, 400 / width), color=ink, **letter_style
-                )
+                axes.text(x + i + 0.5, y, letter, color=ink, **letter_style)
             x += len(piece)
     axes.set(xlim=(0, width), ylim=(len(rows) - 0.5, -0.5), ylabel=label, xticks=[])
     axes.set_yticks(range(len(rows)), rows)

@@ -267,8 +267,8 @@ def _check(cell):
     if not any(keyword.arg == "see" for keyword in call.keywords):
         wrong = "the check does not say where the idea is"
         problems.append(cell.problem(wrong, 'add see="the heading"'))
-    if not any(each.get("text/plain", "").startswith("Open.") for each in cell.data):
-        wrong = "the stored verdict on the untouched stub is not `Open.`"
+    if not any(each.get("text/plain", "").startswith("Open:") for each in cell.data):
+        wrong = "the stored verdict on the untouched stub is not `Open:`"
         mend = "let the stub return `...`, and run the chapter"
         problems.append(cell.problem(wrong, mend))
     return problems
@@ -315,7 +315,7 @@ def test_exercises(notebook):
 
 FOLDED = "<details>\n<summary>{}</summary>\n\n```python\nx = {}\n```\n</details>\n"
 RIGHT, MISTAKE = FOLDED.format("Solution", 2), FOLDED.format("A mistake", 1)
-OPEN = {"text/plain": "Open. Not answered yet."}
+OPEN = {"text/plain": "Open: not answered yet."}
 
 
 def group(**replaced):

@@ -13,7 +13,7 @@ DOUBLE = [((2,), 4), ((0.5,), 1.0), (([1],), [1, 1])]
 
 def test_right():
     verdict = check(lambda x: 2 * x, DOUBLE, see="Doubling")
-    assert verdict and repr(verdict) == "Right. 3 examples agree."
+    assert verdict and repr(verdict) == "Right: 3 examples agree."
     assert repr(check(4, 4, see="Doubling")) == "Right."
 
 
@@ -23,8 +23,10 @@ def test_wrong_says_what_was_expected_what_came_and_where_to_look():
 
     verdict = check(double, DOUBLE, see="Doubling")
     assert not verdict
-    assert repr(verdict) == "Not yet. double(0.5) is 0.25; expected 1.0. See: Doubling."
-    assert repr(check(3, 4)) == "Not yet. your answer is 3; expected 4."
+    assert (
+        repr(verdict) == 'Not yet: double(0.5) is 0.25; expected 1.0. See "Doubling".'
+    )
+    assert repr(check(3, 4)) == "Not yet: your answer is 3; expected 4."
 
 
 def test_open():
@@ -33,7 +35,7 @@ def test_open():
 
     for verdict in (check(double, DOUBLE, see="D"), check(..., 4, see="D")):
         assert not verdict
-        assert repr(verdict) == "Open. Not answered yet. See: D."
+        assert repr(verdict) == 'Open: not answered yet. See "D".'
 
 
 def test_raising_is_wrong_and_not_an_error():
@@ -42,7 +44,7 @@ def test_raising_is_wrong_and_not_an_error():
 
     verdict = check(double, DOUBLE)
     assert not verdict
-    assert repr(verdict) == "Not yet. double(2) raised KeyError: 'x'; expected 4."
+    assert repr(verdict) == "Not yet: double(2) raised KeyError: 'x'; expected 4."
 
 
 def test_wrong_number_of_parameters_is_wrong_and_not_an_error():
@@ -137,8 +139,8 @@ def test_tolerance():
 @pytest.mark.parametrize("verdict", ["Right", "Not yet", "Open"])
 def test_verdict_as_html(verdict):
     source = Check(verdict, "f('<b>') & more", "A & B")._repr_html_()
-    assert f"<strong>{verdict}</strong>. f(&#x27;&lt;b&gt;&#x27;) &amp; more" in source
-    assert ("See: A &amp; B" in source) is (verdict != "Right")
+    assert f"<strong>{verdict}</strong>: f(&#x27;&lt;b&gt;&#x27;) &amp; more" in source
+    assert ("See &quot;A &amp; B&quot;" in source) is (verdict != "Right")
 
 
 def test_expected_error_shows_its_message(capsys):
