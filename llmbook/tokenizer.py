@@ -1,8 +1,8 @@
 """Byte-pair encoding: any text to tokens and back, byte for byte.
 
 Training counts each distinct word once and from then on touches only the words that a
-merge changes. Encoding remembers the words it has met. Both are plain Python and close
-to the speed of compiled peers, because the work is left out, not done faster. A tie in
+merge changes. Encoding remembers the words it has met. Both are plain Python, within a
+factor of four of compiled peers, because work is left out, not done faster. A tie in
 training goes to the lexicographically greater pair. A pattern cuts the text first, and
 no token crosses a cut. A special token in a text is plain text unless the caller allows
 it.
@@ -606,7 +606,8 @@ def read_text(
 ) -> Iterator[str]:  # pieces of the text, which no token of a common pattern crosses
     """Read a file in pieces that have, together, the tokens of the whole.
 
-    Each cut is made before a single space. Text without one is held until the next.
+    Each cut is made before a single space. Text without one is held until the next, and
+    a special token that holds a space may be cut.
     """
     last_space = regex.compile(r"(?r)(?<=\S)(?= \S)")  # (?r): search from the end
     with open(path, encoding="utf-8", newline="") as file:
