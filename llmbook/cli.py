@@ -126,5 +126,9 @@ def main(
     given = make_parser().parse_args(arguments)
     try:
         given.run(given)
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as error:
         sys.exit(f"llmbook: {error}")
+    except KeyboardInterrupt:
+        sys.exit("llmbook: stopped")

@@ -249,6 +249,26 @@ def count_merges(
 
 
 #| code-fold: true
+def compile_pattern(
+    pattern: str,  # a regular expression
+) -> Callable[[str], list[str]]:  # cuts a text into pre-tokens
+    """Compile a pattern; raise ValueError if it is no pattern or would lose text."""
+    try:
+        compiled = regex.compile(pattern)
+    except (regex.error, TypeError) as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    if compiled.groups:
+        raise ValueError("the pattern has a capturing group; write (?:…) for (…)")
+    for character in "a1é山½ \n\t.'_-\x00\u3000🐐":
+        if compiled.findall(character) != [character]:
+            raise ValueError(
+                f"the pattern does not match {character!r}, which would be lost: "
+                r"let it match every character, if need be with |\s|\S at its end"
+            )
+    return compiled.findall
+
+
+#| code-fold: true
 def spell_tokens(
     merges: Mapping[tuple[int, int], int],  # pair of ids -> new id
     byte_order: bytes,  # ids 0 to 255 stand for these bytes
@@ -278,7 +298,7 @@ def count_words(
     special_tokens: Sequence[str],  # cut out: they take no part in merges
 ) -> Counter:  # how often each pre-token occurs
     """Count pre-tokens, reading the texts once and keeping none."""
-    find, counts, least = regex.compile(pattern).findall, Counter(), 1
+    find, counts, least = compile_pattern(pattern), Counter(), 1
     for text in [texts] if isinstance(texts, str) else texts:
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}: {text!r:.40}")
@@ -358,7 +378,7 @@ class BPEEncoder(Vocabulary):
         super().__init__(spell_tokens(merges, byte_order), special_tokens or {})
         self.merges, self.pattern, self.byte_order = dict(merges), pattern, byte_order
         self._byte_ids = bytes(byte_order.index(byte) for byte in range(256))
-        self._split = regex.compile(pattern).findall
+        self._split = compile_pattern(pattern)
         self._words = WordCache(self._encode_word)
 
     def _encode_word(self, word):

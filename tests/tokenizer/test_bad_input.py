@@ -65,6 +65,24 @@ def test_special_token_that_is_not_there(small):
         small.encode("text", {"<|x|>"})
 
 
+@pytest.mark.parametrize(
+    "pattern, message",
+    [
+        (r"\w+", "does not match .½., which would be lost"),
+        (r".+", r"does not match '\\n', which would be lost"),
+        (r"\w*|\W", "does not match '"),
+        (r"(\w)+|\W+", "has a capturing group; write"),
+        (r"(", "is no regular expression"),
+        (7, "is no regular expression"),
+    ],
+)
+def test_patterns_that_would_lose_text(pattern, message):
+    with refused(message):
+        BPETokenizer.train("text", 300, pattern=pattern)
+    with refused(message):
+        BPETokenizer({}, pattern=pattern)
+
+
 @pytest.mark.parametrize("text", [b"bytes", None, ["text"], 7])
 def test_text_that_is_none(small, text):
     with refused("a text is a str, not", TypeError):

@@ -1,5 +1,6 @@
 """The `llmbook tokenizer` command does its tasks on files, or says why not."""
 
+import os
 import subprocess
 import sys
 
@@ -50,6 +51,18 @@ def test_standard_input_and_output(folder):
 
     text = "Ängström, 山 🐐\r\n".encode()
     assert pipe("decode", pipe("encode", text)) == text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
+def test_a_reader_who_has_had_enough(folder, book):
+    (folder / "long.txt").write_text(book * 20, "utf-8", newline="")
+    run = "from llmbook.cli import main; main()"
+    command = [sys.executable, "-c", run, "tokenizer", "encode", "long.txt"]
+    with subprocess.Popen(command, stdout=-1, stderr=-1) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize(
