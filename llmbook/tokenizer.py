@@ -17,14 +17,18 @@ __all__ = ["GPT2_PATTERN", "WordTokenizer", "BPETokenizer", "read_text"]
 
 #| code-fold: true
 
+import functools
 import hashlib
 import heapq
 import json
+import operator
 import os
 import re
+import tempfile
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -194,11 +198,14 @@ def merge_word(
 class WordCache(dict):
     """The tokens of the words met so far; a new word is worked out and remembered."""
 
-    size, longest = 2**17, 64  # words kept at most; characters of a word that is kept
+    size, longest = 2**16, 32  # words kept at most; characters of a word that is kept
 
     def __init__(self, tokenize: Callable[[str], list[int]]):
         super().__init__()
         self.tokenize = tokenize
+
+    def __reduce__(self):  # a copy begins empty
+        return type(self), (self.tokenize,)
 
     def __missing__(self, word):
         ids = self.tokenize(word)
@@ -209,15 +216,21 @@ class WordCache(dict):
         return ids
 
 
+@functools.lru_cache
+def any_of(
+    special: tuple[str, ...],  # special tokens
+) -> re.Pattern:  # matches the longest of those that begin at a place
+    """Compile a pattern that finds special tokens."""
+    names = sorted(special, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, names))})")
+
+
 def split_special(
     text: str,  # any text
     special: Iterable[str],  # the special tokens to look for
 ) -> list[str]:  # plain text and special tokens in turn: text, token, text, …, text
     """Cut a text at special tokens, taking the longest where several begin."""
-    if not special:
-        return [text]
-    names = sorted(special, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(re.escape, names))})", text)
+    return any_of(tuple(special)).split(text) if special else [text]
 
 
 #| code-fold: true
@@ -227,6 +240,8 @@ def check_special(
     """Raise ValueError unless the special tokens are different, non-empty strings."""
     if isinstance(names, str):
         raise ValueError(f"special tokens are a list of strings; write [{names!r}]")
+    if isinstance(names, (set, frozenset)):
+        raise ValueError("special tokens get ids in order: give a list, not a set")
     if empty := [name for name in names if not isinstance(name, str) or not name]:
         raise ValueError(f"a special token is a non-empty string, not {empty[0]!r}")
     if twice := [name for name, n in Counter(names).items() if n > 1]:
@@ -240,12 +255,12 @@ def count_merges(
     """Subtract bytes and special tokens; raise ValueError if nothing remains."""
     check_special(special_tokens)
     least = 256 + len(special_tokens)
-    if not isinstance(vocab_size, int) or vocab_size < least:
+    if not hasattr(vocab_size, "__index__") or vocab_size < least:
         raise ValueError(
             f"vocab_size is {vocab_size!r}; 256 bytes and {len(special_tokens)} "
             f"special tokens need a whole number from {least} up"
         )
-    return vocab_size - least
+    return operator.index(vocab_size) - least
 
 
 #| code-fold: true
@@ -266,6 +281,19 @@ def compile_pattern(
                 r"let it match every character, if need be with |\s|\S at its end"
             )
     return compiled.findall
+
+
+def covered(
+    words: list[str],  # what a pattern found in a text
+    text: str,  # the text
+) -> list[str]:  # the words, if nothing lies between them
+    """Raise ValueError if a pattern has left out a part of a text."""
+    if sum(map(len, words)) != len(text):
+        raise ValueError(
+            "the pattern does not match every character of the text, and would lose "
+            r"some: let it end, if need be, with |\s|\S"
+        )
+    return words
 
 
 #| code-fold: true
@@ -297,16 +325,15 @@ def count_words(
     pattern: str,  # cuts a text into pre-tokens
     special_tokens: Sequence[str],  # cut out: they take no part in merges
 ) -> Counter:  # how often each pre-token occurs
-    """Count pre-tokens, reading the texts once and keeping none."""
-    find, counts, least = compile_pattern(pattern), Counter(), 1
+    """Count pre-tokens, reading the texts once; of too many, the rarest are dropped."""
+    find, counts = compile_pattern(pattern), Counter()
     for text in [texts] if isinstance(texts, str) else texts:
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}: {text!r:.40}")
         for part in split_special(text, special_tokens)[::2]:
-            counts.update(find(part))
-        while len(counts) > MOST_WORDS:
-            least += 1
-            counts = Counter({w: n for w, n in counts.items() if n >= least})
+            counts.update(covered(find(part), part))
+        if len(counts) > MOST_WORDS:
+            counts = Counter(dict(counts.most_common(MOST_WORDS // 2)))
     if not counts:
         raise ValueError("the corpus is empty: give at least one text with a character")
     return counts
@@ -324,6 +351,8 @@ class Vocabulary:
         self.special_tokens = dict(special_tokens)
         special = {i: utf8(name) for name, i in special_tokens.items()}
         self.tokens = {**tokens, **special}
+        if wrong := [i for i in self.tokens if not isinstance(i, int) or i < 0]:
+            raise ValueError(f"{wrong[0]!r} is no id: ids are whole numbers from 0 up")
         if len(self.tokens) != len(tokens) + len(special_tokens):
             raise ValueError("a special token has the id of another; give it its own")
 
@@ -343,10 +372,11 @@ class Vocabulary:
         ids = ids.tolist() if hasattr(ids, "tolist") else ids
         try:
             return b"".join(map(self.tokens.__getitem__, ids))
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
+            wrong = error.args[0] if isinstance(error, KeyError) else ids
             raise ValueError(
-                f"{error.args[0]!r} is no token of this vocabulary, "
-                f"whose ids run from 0 to {self.n_vocab - 1}"
+                f"{wrong!r:.60} is no token of this vocabulary: give one row of ids, "
+                f"whole numbers from 0 to {self.n_vocab - 1}"
             ) from None
 
     def decode(
@@ -406,8 +436,8 @@ class BPEEncoder(Vocabulary):
             if i % 2:
                 ids.append(self.special_tokens[part])
             else:
-                words = map(self._words.__getitem__, self._split(part))
-                ids.extend(chain.from_iterable(words))
+                words = covered(self._split(part), part)
+                ids.extend(chain.from_iterable(map(self._words.__getitem__, words)))
         return ids
 
     def encode_batch(
@@ -416,7 +446,8 @@ class BPEEncoder(Vocabulary):
         allowed_special: str | Iterable[str] = (),  # special tokens to obey, or "all"
     ) -> list[list[int]]:  # the token ids of each
         """Turn several texts into ids."""
-        return [self.encode(text, allowed_special) for text in texts]
+        allowed = list(self._allow(allowed_special))
+        return [self.encode(text, allowed) for text in texts]
 
 
 def recover_merges(
@@ -425,8 +456,9 @@ def recover_merges(
     """Find the pair behind every token; ValueError if the ranks are no BPE."""
     order = sorted(ranks, key=ranks.__getitem__)
     byte_order = b"".join(order[:256])
-    if sorted(byte_order) != list(range(256)):
-        raise ValueError("the first 256 tokens are not the bytes: no byte-level BPE")
+    firsts = [ranks[token] for token in order[:256]]
+    if sorted(byte_order) != firsts or firsts != list(range(256)):
+        raise ValueError("ids 0 to 255 are not the 256 bytes: no byte-level BPE for us")
     byte_ids = bytes(byte_order.index(byte) for byte in range(256))
     merges = {}
     for token in order[256:]:
@@ -472,8 +504,18 @@ def huggingface_json(
         for i, token in tokenizer.tokens.items()
         if i not in special
     }
+    for i, (token, given) in enumerate(
+        sorted(tokenizer.special_tokens.items(), key=operator.itemgetter(1)), len(name)
+    ):
+        if given != i or token in name.values():
+            raise ValueError(
+                f"`tokenizers` cannot give {token!r} the id {given}: it numbers "
+                "special tokens behind all others, without gaps"
+            )
+    # Its regular expressions read {1,3}+ as "one to three, repeated".
+    pattern = re.sub(r"(\{\d+(?:,\d*)?\})\+", r"\1", tokenizer.pattern)
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    cut = {"type": "Split", "pattern": {"Regex": tokenizer.pattern}}
+    cut = {"type": "Split", "pattern": {"Regex": pattern}}
     steps = [{**cut, "behavior": "Isolated", "invert": False}]
     steps += [{**byte_level, "use_regex": False}]
     plain = {"single_word": False, "lstrip": False, "rstrip": False}
@@ -481,7 +523,9 @@ def huggingface_json(
         "version": "1.0",
         "added_tokens": [
             {"id": i, "content": token, **plain, "normalized": False, "special": True}
-            for token, i in tokenizer.special_tokens.items()
+            for token, i in sorted(
+                tokenizer.special_tokens.items(), key=operator.itemgetter(1)
+            )
         ],
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
         "decoder": {**byte_level, "use_regex": True},
@@ -493,18 +537,36 @@ def huggingface_json(
     }
 
 
+@contextmanager
+def write_whole(
+    path: str | os.PathLike,  # the file to write; a link is followed
+):  # the open binary file, which appears under its name when the block ends well
+    """Write a file whole or not at all; a device or a pipe is written to directly."""
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write to")
+    handle, part = tempfile.mkstemp(".part", f".{path.name[:80]}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.umask(umask := os.umask(0))  # the only way to ask for it is to set it
+        os.chmod(part, path.stat().st_mode if path.exists() else 0o666 & ~umask)
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
 def write_json(
     path: str | os.PathLike,  # the file to write
     content: dict,  # what to write
 ) -> None:
     """Write a JSON file whole or not at all."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with write_whole(path) as file:
+        file.write(json.dumps(content, ensure_ascii=False).encode("utf-8"))
 
 
 #| code-fold: true
@@ -533,11 +595,11 @@ def digest(
 
 def read_description(
     path: str | os.PathLike,  # a file that `save` wrote
-) -> dict:  # the description in it
+) -> dict:  # the arguments that make the tokenizer
     """Read a tokenizer's file; raise ValueError if it is foreign or damaged."""
     try:
         content = json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged or no tokenizer: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
@@ -546,8 +608,15 @@ def read_description(
         )
     if content.pop("fingerprint", None) != digest(content):
         raise ValueError(f"{path} is damaged: its content has another fingerprint")
-    del content["format"]
-    return content
+    try:
+        return {
+            "merges": {(a, b): new for a, b, new in content["merges"]},
+            "special_tokens": dict(content["special_tokens"]),
+            "pattern": content["pattern"],
+            "byte_order": bytes.fromhex(content["byte_order"]),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
 class BPETokenizer(BPEEncoder):
@@ -589,9 +658,7 @@ class BPETokenizer(BPEEncoder):
         path: str | os.PathLike,  # a file that `save` wrote
     ) -> "BPETokenizer":  # the same tokenizer
         """Read a tokenizer from its file; ValueError if that is foreign or damaged."""
-        found = read_description(path)
-        merges = {(a, b): new for a, b, new in found.pop("merges")}
-        return cls(merges, byte_order=bytes.fromhex(found.pop("byte_order")), **found)
+        return cls(**read_description(path))
 
     @classmethod
     def from_tiktoken(
@@ -621,27 +688,32 @@ class BPETokenizer(BPEEncoder):
 
 
 def read_text(
-    path: str | os.PathLike,  # a text file in UTF-8
+    path: str | os.PathLike | int,  # a text file in UTF-8; 0 is standard input
     size: int = 2**20,  # about how many characters at a time
 ) -> Iterator[str]:  # pieces of the text, which no token of a common pattern crosses
     """Read a file in pieces that have, together, the tokens of the whole.
 
-    Each cut is made before a single space. Text without one is held until the next, and
-    a special token that holds a space may be cut.
+    Text with neither a single space nor a single line end is held until there is one,
+    and a special token that holds a space may be cut.
     """
-    last_space = regex.compile(r"(?r)(?<=\S)(?= \S)")  # (?r): search from the end
-    with open(path, encoding="utf-8", newline="") as file:
-        rest, read = "", 0
+    # (?r) searches from the end: before a single space, or behind a single line end.
+    cut = regex.compile(r"(?r)(?<=\S)(?= \S)|(?<=\S\n)(?=[\p{L}\p{N}])")
+    held = [""]
+    with open(path, encoding="utf-8", newline="", closefd=path != 0) as file:
         try:
             while piece := file.read(size):
-                rest, read = rest + piece, read + len(piece)
-                if found := last_space.search(rest):
-                    yield rest[: found.start()]
-                    rest = rest[found.start() :]
+                seam = held[-1][-2:]
+                found = cut.search(seam + piece)
+                at = found.start() - len(seam) if found else -1
+                if at < 0:
+                    held.append(piece)
+                    continue
+                yield "".join([*held, piece[:at]])
+                held = [piece[at:]]
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{path} is not UTF-8: {error.reason} within {size} characters after "
-                f"the first {read}; convert it first, for example with iconv"
+                f"{path or 'standard input'} is not UTF-8 ({error.reason}): convert it "
+                "first, for example with iconv"
             ) from None
-        if rest:
-            yield rest
+    if rest := "".join(held):
+        yield rest

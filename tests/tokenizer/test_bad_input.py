@@ -1,11 +1,15 @@
 """What cannot be done is refused by one error: what was given, and what to do."""
 
 import json
+import os
+import subprocess
 import warnings
 
+import numpy as np
 import pytest
 import tiktoken
 
+from llmbook import tokenizer as module
 from llmbook.tokenizer import BPETokenizer, read_text
 
 
@@ -101,7 +105,7 @@ def test_lone_surrogates(small, text):
 
 @pytest.mark.parametrize("token", [-1, 1024, 10**9, "a", None, 1.5])
 def test_ids_out_of_range(small, token):
-    with refused("is no token of this vocabulary, whose ids run from 0 to 1023"):
+    with refused("is no token of this vocabulary: give one row of ids, .* 0 to 1023"):
         small.decode([0, token])
 
 
@@ -135,7 +139,7 @@ def test_ranks_that_are_no_byte_pair_encoding():
     del ranks[b"a"]
     ranks[b"bc"] = 97
     late = tiktoken.Encoding("late", mergeable_ranks={**ranks, b"a": 256}, **odd)
-    with refused("the first 256 tokens are not the bytes"):
+    with refused("ids 0 to 255 are not the 256 bytes"):
         BPETokenizer.from_tiktoken(late)
 
 
@@ -208,19 +212,90 @@ def test_foreign_files(small, tmp_path):
 
 def test_a_failed_save_leaves_the_old_file(saved, small, monkeypatch):
     before = saved.read_bytes()
-    monkeypatch.setattr("pathlib.Path.write_text", fail := _disk_full)
+
+    def disk_full(part, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", disk_full)
     with pytest.raises(OSError, match="No space left"):
         small.save(saved)
-    assert fail and saved.read_bytes() == before
+    assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["tokenizer.json"]
 
 
-def _disk_full(path, text, *rest):
-    path.write_bytes(text[:100].encode())
-    raise OSError(28, "No space left on device")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other links and modes")
+def test_a_save_follows_links_and_keeps_the_mode(saved, small, tmp_path):
+    saved.chmod(0o640)
+    link = tmp_path / "link.json"
+    link.symlink_to(saved)
+    saved.write_bytes(b"old")
+    small.save(link)
+    assert link.is_symlink() and BPETokenizer.load(saved).n_vocab == small.n_vocab
+    assert saved.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_written_to_and_not_replaced(small, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        small.save(pipe)
+        assert json.loads(reader.stdout.read())["pattern"] == small.pattern
+    assert pipe.is_fifo()
+
+
+def test_a_folder_that_is_not_there(small, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
+        small.save(tmp_path / "absent" / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"merges": 7}, {"merges": [[1, 2]]}, {"byte_order": "xyz"}, {"special_tokens": 5}],
+)
+def test_file_with_a_fingerprint_and_nonsense(saved, change):
+    content = json.loads(saved.read_text("utf-8")) | change
+    del content["fingerprint"]
+    content["fingerprint"] = module.digest(content)
+    saved.write_text(json.dumps(content), "utf-8")
+    with refused("is damaged"):
+        BPETokenizer.load(saved)
+
+
+def test_file_of_brackets(saved):
+    saved.write_text("[" * 200_000, "utf-8")
+    with refused("is damaged or no tokenizer"):
+        BPETokenizer.load(saved)
+
+
+def test_special_tokens_in_no_order():
+    with refused("give a list, not a set"):
+        BPETokenizer.train("text", 300, {"<|a|>", "<|b|>"})
+
+
+def test_ids_that_tokenizers_cannot_give(tmp_path):
+    for special in ({"<|a|>": 300}, {"a": 256}, {"<|a|>": 256, "<|b|>": 258}):
+        with refused("`tokenizers` cannot give"):
+            BPETokenizer({}, special).to_huggingface(tmp_path / "tokenizer.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bytes_under_other_ids():
+    ranks = {bytes([i]): i + 10 for i in range(256)}
+    shifted = tiktoken.Encoding(
+        "shifted", pat_str=".+", mergeable_ranks=ranks, special_tokens={}
+    )
+    with refused("ids 0 to 255 are not the 256 bytes"):
+        BPETokenizer.from_tiktoken(shifted)
+
+
+@pytest.mark.parametrize("ids", [[[1, 2]], 7, np.array([[1]]), np.array(1)])
+def test_ids_that_are_no_row(small, ids):
+    with refused("is no token of this vocabulary: give one row of ids"):
+        small.decode(ids)
 
 
 def test_file_that_is_no_utf8(tmp_path):
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
-    with refused(r"latin.txt is not UTF-8: .* convert it first"):
+    with refused(r"latin.txt is not UTF-8 .*: convert it first"):
         list(read_text(tmp_path / "latin.txt"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from llmbook.tokenizer import BPETokenizer
 
+from .test_training import LATER_PATTERN
 from .unicode import by_tiktoken, by_tokenizers, disputed
 
 PIECES = [
@@ -126,6 +127,22 @@ def test_text_of_disputed_characters_comes_back(small, text, seed):
     hard = random.Random(seed).sample(sorted(disputed(by_tiktoken)), 3)
     text = text.join(hard)
     assert small.decode(small.encode(text)) == text
+
+
+@pytest.fixture(scope="module")
+def later(book, tmp_path_factory):
+    path = tmp_path_factory.mktemp("later") / "tokenizer.json"
+    ours = BPETokenizer.train(book + "12345678" * 9, 900, pattern=LATER_PATTERN)
+    ours.to_huggingface(path)
+    return ours, tokenizers.Tokenizer.from_file(str(path))
+
+
+@settings(max_examples=1_000, database=None)
+@given(text=TEXTS | st.text("12345678 .\n'sA", max_size=30))
+def test_later_patterns_equal_tokenizers(later, text):
+    assume(undisputed(text, by_tokenizers))
+    ours, theirs = later
+    assert ours.encode(text) == theirs.encode(text).ids
 
 
 @pytest.mark.parametrize(
