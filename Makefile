@@ -3,6 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help book test pdf serve lint export run wheel clean
 
 help:

@@ -8,6 +8,7 @@ import argparse
 import functools
 import hashlib
 import http.server
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT / "_build"
+SILENT = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PINS = "constraints.txt"  # exact versions of what builds and tests the book
 
 # What the book is built and tested with; the package itself takes any torch from 2.4.
@@ -58,30 +60,53 @@ class Environment:
         quiet = ["--quiet", "--disable-pip-version-check"]
         return run(self.python, "-m", "pip", "install", *quiet, *arguments, **options)
 
+    def works(self, *arguments):
+        """Whether the environment's Python is there and runs this without an error."""
+        try:
+            return not subprocess.run(
+                [self.python, "-I", *arguments], **SILENT
+            ).returncode
+        except OSError:
+            return False
+
     def create(self):
-        """Make the environment, with the torch that this Python has, if it has one."""
-        if not self.python.exists():
+        """Make the environment, with the torch that this Python has, if it will do."""
+        if not self.works("-m", "pip", "--version"):  # none, or one that was cut off
             say(f"creating {self.folder.name}")
-            venv.create(self.folder, with_pip=True)
-            if found := importlib.util.find_spec("torch"):
+            venv.create(self.folder, with_pip=True, clear=True)
+            if beside := torch_at_hand():
                 say("taking the torch that is there")
                 (packages,) = self.folder.glob("[Ll]ib/**/site-packages")
-                beside = Path(found.origin).parents[1]
                 (packages / "torch-beside.pth").write_text(f"{beside}\n", "utf-8")
-        code = "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))"
-        if subprocess.run([self.python, "-c", code]).returncode:
+        if not self.works(
+            "-c", "import importlib.util as u; assert u.find_spec('torch')"
+        ):
             install_torch(self)
 
     def install(self, extras):
         """Install this project, editable, with its extras, unless that is done."""
         recipe = b"".join((ROOT / f).read_bytes() for f in ("pyproject.toml", PINS))
-        digest = hashlib.sha256(recipe + extras.encode()).hexdigest()
+        place = f"{extras} {TORCH} {ROOT} {sys.version}"
+        digest = hashlib.sha256(recipe + place.encode()).hexdigest()
         stamp = self.folder / "llmbook-installed"
-        if not stamp.exists() or stamp.read_text() != digest:
+        made = stamp.exists() and stamp.read_text() == digest
+        if not made or not self.works("-c", ""):
             self.create()
             say(f"installing llmbook[{extras}]; the first time takes some minutes")
             self.pip("-c", PINS, "-e", f".[{extras}]")
             stamp.write_text(digest)
+
+
+def torch_at_hand():
+    """The folder of packages where this Python has a torch that will do, or None."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return None
+    try:
+        release = importlib.metadata.version("torch").split(".")[:2]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return Path(found.origin).parents[1] if [*map(int, release)] >= [2, 4] else None
 
 
 def install_torch(environment):
@@ -142,9 +167,14 @@ def serve():
         book()
     files = http.server.SimpleHTTPRequestHandler
     handler = functools.partial(files, directory=str(BUILD / "html"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 8000), handler) as server:
-        say("the book is at http://localhost:8000; stop with Ctrl-C")
-        server.serve_forever()
+    try:
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 8000), handler) as server:
+            say("the book is at http://localhost:8000; stop with Ctrl-C")
+            server.serve_forever()
+    except OSError as error:
+        sys.exit(f"make: port 8000 is not to be had: {error}")
+    except KeyboardInterrupt:
+        say("stopped")
 
 
 def wheel():
@@ -174,6 +204,7 @@ def reader():
 
 def test():
     """run everything: gates, unit tests, parity, and each chapter as a reader would"""
+    build()  # the browser tests open the site
     reader()
     run(project().python, "-m", "_tools.reader", BUILD / "reader")
     # What is shown is compared to the letter where it was made: last digits and the
@@ -233,6 +264,8 @@ def main():
     given = parser.parse_args()
     if data := os.environ.get("LLMBOOK_DATA"):
         os.environ["LLMBOOK_DATA"] = str(Path(data).resolve())
+    if given.chapter and given.task != "run":
+        sys.exit(f"make: {given.task} takes no chapter")
     if given.task is None:
         print(about)
     elif given.task != "run":

@@ -63,7 +63,9 @@ class Converter:
         """Learn the citations from a .bib file and the terms from the glossary page."""
         entries = parse_file(str(bibliography)).entries
         urls = {e.fields["url"]: k for k, e in entries.items() if "url" in e.fields}
-        block = re.search(r"```\{glossary\}\n(.*?)```", glossary.read_text(), re.DOTALL)
+        block = re.search(
+            r"```\{glossary\}\n(.*?)```", glossary.read_text("utf-8"), re.DOTALL
+        )
         terms = re.findall(r"^(?![:\s])(.+?)\s*$", block[1], re.MULTILINE)
         return cls(urls, {slug(term): term for term in terms})
 

@@ -12,12 +12,13 @@ __all__ = ["main"]
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
-from .tokenizer import BPETokenizer, read_text
+from .tokenizer import BPETokenizer, read_text, write_whole
 
 
 def read_files(
@@ -33,38 +34,48 @@ def read_files(
                 bar.update(len(piece))
 
 
+def whole_if_spaced(
+    pieces: Iterable[str],  # a text in pieces, cut at spaces
+    special: Iterable[str],  # special tokens
+) -> Iterable[str]:  # the same, in one piece if a special token could have been cut
+    """Keep special tokens that hold a space from being cut."""
+    return ["".join(pieces)] if any(" " in token for token in special) else pieces
+
+
 @contextmanager
 def write_file(
     path: str,  # the file to write; "-" is standard output
 ) -> Iterator[Callable[[bytes], int]]:  # the function that writes
     """Write a file piece by piece; it appears under its name when all is written."""
-    if path == "-":
+    if path != "-":
+        with write_whole(path) as file:
+            yield file.write
+    else:
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
-        return
-    part = Path(f"{path}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file.write
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def train_tokenizer(given: argparse.Namespace) -> None:
     """Learn a tokenizer from files and save it."""
-    texts = read_files(given.files)
-    tokenizer = BPETokenizer.train(texts, given.vocab_size, given.special)
+    if not Path(given.output).absolute().parent.is_dir():  # now, not after the training
+        raise FileNotFoundError(f"there is no folder for {given.output}")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        texts = whole_if_spaced(read_files(given.files), given.special)
+        tokenizer = BPETokenizer.train(texts, given.vocab_size, given.special)
     tokenizer.save(given.output)
     print(f"{given.output}: {tokenizer.n_vocab:,} tokens")
+    for warning in told:
+        print(f"llmbook: {warning.message}", file=sys.stderr)
 
 
 def encode_file(given: argparse.Namespace) -> None:
     """Write the token ids of a text file, a line for each piece that was read."""
     tokenizer = BPETokenizer.load(given.tokenizer)
     allowed = "all" if given.allow_special else ()
+    pieces = whole_if_spaced(read_files([given.file]), tokenizer.special_tokens)
     with write_file(given.output) as write:
-        for piece in read_files([given.file]):
+        for piece in pieces:
             ids = tokenizer.encode(piece, allowed)
             write(f"{' '.join(map(str, ids))}\n".encode())
 

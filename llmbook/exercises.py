@@ -42,6 +42,13 @@ class Check:
         )
 
 
+def is_number(
+    value,  # anything
+) -> bool:  # whether it is a number; True and False are none
+    """Tell numbers from everything else."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def same(
     got,  # the answer that came
     want,  # the answer that was expected
@@ -50,9 +57,14 @@ def same(
     """Compare two answers, numbers up to a tolerance."""
     if hasattr(got, "tolist") and hasattr(want, "tolist"):  # tensors and arrays
         return got.shape == want.shape and same(got.tolist(), want.tolist(), tolerance)
-    number = isinstance(got, (int, float)) and not isinstance(got, bool)
-    if isinstance(want, float) and number:
+    if getattr(got, "shape", None) == ():  # a number that a tensor or an array holds
+        got = got.item()
+    if is_number(got) and is_number(want):
         return math.isclose(got, want, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(want, dict) and isinstance(got, dict):
+        return got.keys() == want.keys() and all(
+            same(got[key], want[key], tolerance) for key in want
+        )
     if isinstance(want, (list, tuple)) and type(got) is type(want):
         return len(got) == len(want) and all(
             same(g, w, tolerance) for g, w in zip(got, want, strict=True)
@@ -68,6 +80,8 @@ def check(
 ) -> Check:  # true when the answer is right
     """Check a value, or a function on examples; `...` stands for "not answered yet"."""
     examples = want if callable(answer) else [((), want)]
+    if callable(answer) and not (isinstance(want, list) and want):
+        raise ValueError("a function is checked on a list of (arguments, value) pairs")
     name = getattr(answer, "__name__", "your answer")
     for arguments, value in examples:
         call, got = name, answer
@@ -75,14 +89,15 @@ def check(
             call = f"{name}({', '.join(map(repr, arguments))})"
             try:
                 got = answer(*copy.deepcopy(arguments))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 told = f"{call} raised {type(error).__name__}: {error}"
                 return Check("Not yet", f"{told}; expected {value!r}.", see)
         if got is ...:
             return Check("Open", "not answered yet.", see)
         if not same(got, value, tolerance):
             return Check("Not yet", f"{call} is {got!r}; expected {value!r}.", see)
-    return Check("Right", f"{len(examples)} examples agree." * callable(answer))
+    count = f"{len(examples)} of {len(examples)} examples agree."
+    return Check("Right", count if callable(answer) else "")
 
 
 @contextmanager

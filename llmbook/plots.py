@@ -96,6 +96,8 @@ def plot_curves(
     log_x: bool = False,  # whether x is spaced by doublings
 ):  # the matplotlib figure, which a notebook displays
     """Draw named curves over a shared x axis."""
+    if not curves or not len(x):
+        raise ValueError("nothing to draw: give at least one curve with one point")
     from matplotlib import pyplot as plt
 
     strokes = zip(CURVE_COLORS, ("-", "--", "-.", ":"), strict=True)
@@ -128,6 +130,8 @@ def plot_cuts(
     label: str = "",  # what the names are
 ):  # the matplotlib figure, which a notebook displays
     """Draw one text in several rows, each cut its own way; long tokens are darker."""
+    if not any(rows.values()):
+        raise ValueError("nothing to draw: give at least one row with one token")
     from matplotlib import pyplot as plt
     from matplotlib.patches import Rectangle
 

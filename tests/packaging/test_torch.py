@@ -9,20 +9,22 @@ import pytest
 import make
 
 
-@pytest.fixture
-def torch_beside(tmp_path):
+def packages(folder, version):
     """A folder of packages with a torch in it, such as an environment in use has."""
-    folder = tmp_path / "packages" / "torch"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("here = True\n")
-    return folder.parent
+    (folder / "torch").mkdir(parents=True)
+    (folder / "torch" / "__init__.py").write_text("here = True\n")
+    about = folder / f"torch-{version}.dist-info"
+    about.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+    (about / "METADATA").write_text(metadata)
+    return folder
 
 
-def create(folder, packages):
+def create(folder, beside):
     """Create an environment by a Python that finds these packages."""
     code = "import sys, make; make.install_torch = lambda e: print('fetched')\n"
     code += "make.Environment(sys.argv[1]).create()"
-    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(packages), "."])}
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(beside), "."])}
     command = [sys._base_executable, "-c", code, str(folder)]
     done = subprocess.run(
         command,
@@ -35,14 +37,28 @@ def create(folder, packages):
     return done.stdout
 
 
-def test_a_torch_that_is_there_is_taken(tmp_path, torch_beside):
+def test_a_torch_that_is_there_is_taken(tmp_path):
     """Prevents gigabytes of torch beside the one that a machine has."""
-    said = create(tmp_path / "env", torch_beside)
+    said = create(tmp_path / "env", packages(tmp_path / "packages", "2.13.0+cpu"))
     assert "taking the torch that is there" in said and "fetched" not in said
     python = make.Environment(tmp_path / "env").python
     command = [python, "-I", "-c", "import torch; print(torch.here)"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_a_torch_that_is_too_old_is_not_taken(tmp_path):
+    """Prevents a torch that pip would replace by the largest build there is."""
+    said = create(tmp_path / "env", packages(tmp_path / "packages", "2.0.1"))
+    assert "taking" not in said and "fetched" in said
+
+
+def test_an_environment_that_was_cut_off_is_made_anew(tmp_path):
+    """Prevents an interrupted first run that no later run can mend."""
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "python").write_text("not a program")
+    assert "creating env" in create(tmp_path / "env", tmp_path)
+    assert make.Environment(tmp_path / "env").works("-m", "pip", "--version")
 
 
 @pytest.mark.parametrize("driver", [True, False])

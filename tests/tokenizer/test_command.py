@@ -53,6 +53,26 @@ def test_standard_input_and_output(folder):
     assert pipe("decode", pipe("encode", text)) == text
 
 
+def test_special_tokens_that_hold_a_space(folder):
+    (folder / "spaced.txt").write_text("hello <|end of text|> world <|end of text|>")
+    given = ["tokenizer", "train", "spaced.txt", "--special", "<|end of text|>"]
+    main([*given, "--vocab-size", "262"])
+    main("tokenizer encode spaced.txt --allow-special --output ids.txt".split())
+    assert (folder / "ids.txt").read_text().split().count("261") == 2
+
+
+def test_a_small_corpus_is_told_in_one_line(folder, capsys):
+    (folder / "small.txt").write_text("abc")
+    main("tokenizer train small.txt --vocab-size 300".split())
+    said = capsys.readouterr().err
+    assert said == "llmbook: the texts have only 2 merges to give, not 44\n"
+
+
+def test_a_missing_folder_is_told_before_the_work(folder):
+    with pytest.raises(SystemExit, match=r"there is no folder for absent/t\.json"):
+        main("tokenizer train story.txt --output absent/t.json".split())
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
 def test_a_reader_who_has_had_enough(folder, book):
     (folder / "long.txt").write_text(book * 20, "utf-8", newline="")

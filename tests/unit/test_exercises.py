@@ -13,7 +13,7 @@ DOUBLE = [((2,), 4), ((0.5,), 1.0), (([1],), [1, 1])]
 
 def test_right():
     verdict = check(lambda x: 2 * x, DOUBLE, see="Doubling")
-    assert verdict and repr(verdict) == "Right: 3 examples agree."
+    assert verdict and repr(verdict) == "Right: 3 of 3 examples agree."
     assert repr(check(4, 4, see="Doubling")) == "Right."
 
 
@@ -160,3 +160,20 @@ def test_expected_error_of_another_kind(capsys):
 def test_expected_error_must_come():
     with pytest.raises(AssertionError, match="expected ValueError"), expect_error():
         pass
+
+
+def test_numbers_from_arrays_and_inside_dictionaries():
+    assert check(np.int64(3), 3) and check(2.0, 2) and check(torch.tensor(0.5), 0.5)
+    assert check({"a": 0.1 + 0.2}, {"a": 0.3}) and not check({"a": 1}, {"b": 1})
+    assert check({"a": np.arange(3)}, {"a": np.arange(3)})
+    assert not check(True, 1) and not check(1, True)
+
+
+def test_an_answer_that_leaves_python_is_wrong():
+    assert "SystemExit" in repr(check(lambda: exit(), [((), 1)]))
+
+
+@pytest.mark.parametrize("want", [3, [], None])
+def test_a_function_needs_examples(want):
+    with pytest.raises(ValueError, match=r"list of .arguments, value. pairs"):
+        check(len, want)

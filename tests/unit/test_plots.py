@@ -182,3 +182,12 @@ def test_seed_repeats_every_source_of_chance():
     assert draws() == first
     set_seed(2)
     assert all(a != b for a, b in zip(first, draws(), strict=True))
+
+
+def test_nothing_to_draw():
+    for curves, x in (({}, [1]), ({"a": []}, [])):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            plot_curves(x, curves, "x", "y")
+    for rows in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            plot_cuts(rows)
