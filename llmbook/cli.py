@@ -9,6 +9,8 @@ Errors of use are one line on standard error, with exit status 1.
 __all__ = ["main"]
 
 
+#| code-fold: true
+
 import argparse
 import os
 import sys

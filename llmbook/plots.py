@@ -18,6 +18,8 @@ __all__ = [
 ]
 
 
+#| code-fold: true
+
 import html
 import random
 from collections.abc import Iterable, Mapping, Sequence
