@@ -21,6 +21,9 @@ __all__ = [
     "Span",
     "Score",
     "GrammarError",
+    "Entity",
+    "Way",
+    "Reading",
     "World",
     "load_world",
     "story",
@@ -123,6 +126,7 @@ def letter_class(
     return "word" if c.isalnum() or c in "'-_" else "sign"
 
 
+#| code-fold: true
 PRONOUNS = {
     "he": ("he", "him", "his", "himself"),
     "she": ("she", "her", "her", "herself"),
@@ -269,13 +273,15 @@ class Table:
         self.log_probs = [math.log(p) for p in self.probs]
         self.edges = list(accumulate(weights))
         self.last = len(outcomes) - 1
-        self.families, self.groups = Counter(), {}  # of entities, see Part and Say
+        self.families, self.split = Counter(), {}  # of entities, see Part and Say
 
     def draw(
         self,
         uniform: Callable[[], float],  # draws a number from 0 up to, not including, 1
     ) -> int:  # the index of the outcome
         """Draw one outcome."""
+        if not self.last:  # nothing is open
+            return 0
         return bisect(self.edges, uniform() * self.total, 0, self.last)
 
 
@@ -362,32 +368,34 @@ class Say:
             marks = ((start, start + 1, ("spelling",)), marks)
         return (start, start + length, kinds), marks
 
-    def groups(self, table: Table, roles: dict[str, Entity]) -> dict[str, tuple]:
-        """Sort those who fit by the first letter that they would print."""
-        if self not in table.groups:
-            groups = table.groups[self] = {}
+    def split(self, table: Table, first: str, roles: dict[str, Entity]) -> tuple:
+        """Part those who print this first letter from the weights of the others."""
+        if (self.form, first) not in table.split:
+            fit, others = [], {}
             for e in table.outcomes:
-                fit, families = groups.setdefault(
-                    self.text(e, roles)[0], ([], Counter())
-                )
-                fit.append(e)
-                families[e.family] += e.weight
-        return table.groups[self]
+                letter = self.text(e, roles)[:1]
+                if letter in ("", first):
+                    fit.append(e)
+                else:
+                    others.setdefault(letter_class(letter), (letter, Counter()))
+                    others[letter_class(letter)][1][e.family] += e.weight
+            table.split[self.form, first] = fit, others.values()
+        return table.split[self.form, first]
 
     def ways(
         self, roles: dict[str, Entity], first: str | None = None
     ) -> Iterator[tuple]:
-        """Go through all who can be cast; those of other first letters, by letter."""
+        """Go through all who can be cast; those of another first letter in one way."""
         table, taken, rest = self.part.open(roles)
-        for letter, (fit, families) in self.groups(table, roles).items():
-            if first is None or first == letter:
-                for e in fit:
-                    if e.family not in taken:
-                        p = e.weight / rest
-                        yield p, self.text(e, roles), self.new, (), e
-            else:
-                weight = families.total() - sum([families[f] for f in taken])
-                yield weight / rest, letter, (), (), None
+        fit, others = table.outcomes, ()
+        if first is not None:
+            fit, others = self.split(table, first, roles)
+        for e in fit:
+            if e.family not in taken:
+                yield e.weight / rest, self.text(e, roles), self.new, (), e
+        for letter, families in others:
+            weight = families.total() - sum([families[family] for family in taken])
+            yield weight / rest, letter, (), (), None
 
 
 class Option(NamedTuple):
@@ -412,7 +420,7 @@ class Choice:
 
     def table(self, roles: dict[str, Entity]) -> Table:
         """List the options that are possible now."""
-        held = tuple([guard(roles) for guard in self.guards])
+        held = tuple([guard(roles) for guard in self.guards]) if self.guards else ()
         if held not in self.tables:
             truth = dict(zip(self.guards, held, strict=True)) | {None: True}
             fit = [o for o in self.options if truth[o.guard]]
@@ -729,11 +737,15 @@ class Way(NamedTuple):
     weight: float  # the probability of all its choices
     ahead: str  # what is told beyond the text that is being read
 
-    def facts(self) -> Facts:
+    def facts(self) -> Facts:  # as they are by now
         """Put down what is true so far."""
         return facts_of(self.roles, reversed([*unlink(self.events)]))
 
-    def agrees(self, facts: Facts, changing: set[str]) -> bool:
+    def agrees(
+        self,
+        facts: Facts,  # what is to be told
+        changing: set[str],  # roles that a story may give to somebody else
+    ) -> bool:  # false once they are out of reach
         """Tell whether this way may still lead to the facts, or has, at its end."""
         if self.todo is None:
             return self.facts() == facts
@@ -746,25 +758,6 @@ class Way(NamedTuple):
             )
             and tuple(events) == facts.events[: len(events)]
         )
-
-
-def knows_next(way: Way) -> bool:
-    """Tell whether a way has told one whole word more than the text."""
-    word = WORD.match(way.ahead)
-    return word is not None and word.end() < len(way.ahead)
-
-
-def kinds_of(
-    ends: list[int],  # where the words of a text end
-    marks: tuple | None,  # (start, end, kinds), chained
-) -> list[tuple[str, ...]]:  # the kinds of each word
-    """Collect the marks of each word."""
-    kinds = [set() for _ in ends]
-    for start, stop, names in unlink(marks):
-        for i in range(bisect(ends, start), bisect_left(ends, stop) + 1):
-            if i < len(ends):
-                kinds[i].update(names)
-    return [tuple(sorted(names)) for names in kinds]
 
 
 STREAM = 2**40  # how many stories a stream holds
@@ -834,7 +827,7 @@ class Reading:
 
     def __init__(
         self,
-        text: str,
+        text: str,  # what is to be told
         whole: bool = True,  # whether the story ends with the text
     ):
         self.text, self.whole = text, whole
@@ -948,6 +941,26 @@ class Reader(Teller):
                 yield way
             elif way:
                 ways.extend(self.branch(way, reading))
+
+
+#| code-fold: true
+def knows_next(way: Way) -> bool:
+    """Tell whether a way has told one whole word more than the text."""
+    word = WORD.match(way.ahead)
+    return word is not None and word.end() < len(way.ahead)
+
+
+def kinds_of(
+    ends: list[int],  # where the words of a text end
+    marks: tuple | None,  # (start, end, kinds), chained
+) -> list[tuple[str, ...]]:  # the kinds of each word
+    """Collect the marks of each word."""
+    kinds = [set() for _ in ends]
+    for start, stop, names in unlink(marks):
+        for i in range(bisect(ends, start), bisect_left(ends, stop) + 1):
+            if i < len(ends):
+                kinds[i].update(names)
+    return [tuple(sorted(names)) for names in kinds]
 
 
 class World(Reader):
