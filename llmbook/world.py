@@ -41,6 +41,7 @@ import math
 import operator
 import random
 import re
+import sys
 from bisect import bisect, bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -171,6 +172,7 @@ class Source:
         if not isinstance(text, str):
             raise TypeError(f"a grammar is a str, not {type(text).__name__}")
         self.name, self.line, self.sections = name, 0, {}
+        self.starts = {}  # heading -> its line
         entries, indent = None, 0  # of the section that is open
         for self.line, line in enumerate(text.split("\n"), 1):
             if not line.strip() or line.startswith("#"):
@@ -190,6 +192,7 @@ class Source:
                     entries[-1] = (first, start + glue + line.strip())
         for heading, entries in self.sections.items():
             if not entries:
+                self.line = self.starts[heading]
                 self.fail(f"{heading!r} has no lines")
 
     def heading(self, line: str) -> list[tuple[int, str]]:
@@ -198,6 +201,7 @@ class Source:
             self.fail(f"expected a heading such as 'list animal:', got {line!r}")
         if line in self.sections and line != "cast:":
             self.fail(f"{line!r} is here twice")
+        self.starts.setdefault(line, self.line)
         return self.sections.setdefault(line, [])
 
     def lines(self, heading: str) -> Iterator[str]:
@@ -325,8 +329,8 @@ class Part:
         taken = {roles[rival].family for rival in self.rivals if rival in roles}
         rest = table.total - sum([table.families[family] for family in taken])
         if not rest:
-            wanted = f" with {', '.join(map(str, values))}" if values else ""
-            raise GrammarError(f"{self.where}: nobody{wanted} can play {self.role!r}")
+            wanted = f" (asked for: {', '.join(map(repr, values))})" if values else ""
+            raise GrammarError(f"{self.where}: nobody can play {self.role!r}{wanted}")
         return table, taken, rest
 
     def fits(self, entity: Entity, values: tuple) -> bool:
@@ -369,7 +373,9 @@ class Say:
         form: str,  # "" for the word itself, "the", "their", ...
         kinds: tuple[str, ...] = (),  # as marked by hand; else the usual ones
         number: str = "",  # the role whose number decides between one and many
+        where: str = "",  # the line that says so
     ):
+        self.where = where
         self.part, self.role, self.form, self.number = part, part.role, form, number
         bends = number or form.lower() in ("they", "them", "their", "themself")
         self.new = kinds or ("news",)
@@ -383,7 +389,7 @@ class Say:
             return entity.forms[self.form]
         except KeyError:
             told = f"{self.role!r} is {entity.word!r}, which has no form {self.form!r}"
-            raise GrammarError(told) from None
+            raise GrammarError(f"{self.where}: {told}") from None
 
     def mark(self, start: int, length: int, kinds: tuple, marks: tuple | None) -> tuple:
         """Note which knowledge the printed form takes; a or an is spelling besides."""
@@ -700,12 +706,13 @@ class Grammar(Notation):
         for role, (line, kind, clauses) in self.cast.items():
             self.line = line
             wants = [self.want(c) for c in clauses if not c.startswith("not ")]
-            entities = self.lists.get(kind, [])
-            rivals = self.rivals[role]
-            self.parts[role] = Part(role, entities, wants, rivals, self.where)
+            names = self.lists.get(kind, [])
+            self.parts[role] = Part(role, names, wants, self.rivals[role], self.where)
         headings = [h for h in self.sections if not re.match("list |cast:", h)]
-        self.rules = {heading[:-1]: Choice([], heading) for heading in headings}
+        self.rules = {heading[:-1]: Choice([], "") for heading in headings}
         for heading in headings:
+            self.line = self.starts[heading]
+            self.rules[heading[:-1]].where = self.where
             if heading[:-1] in self.cast:
                 self.fail(f"{heading[:-1]!r} is both a role and a rule")
             self.uses[heading[:-1]] = self.using = {}  # rule -> a line that uses it
@@ -750,7 +757,7 @@ class Grammar(Notation):
         for entity in part.entities:
             if form not in entity.forms:
                 self.fail(f"{entity.word!r} has no form {form!r}")
-        return [Say(part, form, kinds)]
+        return [Say(part, form, kinds, where=self.where)]
 
 
 #| code-fold: true
@@ -1082,6 +1089,16 @@ def may_tell(
 
 
 #| code-fold: true
+def log_of(
+    p: float,  # the probability of a story, or of all that begin in some way
+) -> float:  # its natural logarithm
+    """Take the logarithm, unless the float has lost digits by being too small."""
+    if p < sys.float_info.min:
+        raise ValueError("this story is less probable than a float can say")
+    return math.log(p)
+
+
+#| code-fold: true
 class Scorer(Reader):
     """Says how probable the words of a story are."""
 
@@ -1094,21 +1111,18 @@ class Scorer(Reader):
         told = [w for w in self.ways(reading) if reading.close(w.position, w.weight)]
         if not told:
             return None
-        if not told[0].weight:
-            raise ValueError("this story is less probable than a float can say")
+        total = math.fsum(way.weight for way in told)
+        log_prob = log_of(total)
         spans, before = [], 1.0
         kinds = kinds_of(reading.ends, told[0].marks)
         cuts = pairwise([0, *reading.ends])
         for (start, end), mass, known in zip(cuts, reading.mass, kinds, strict=True):
             spans.append(Span(start, end, min(math.log(mass / before), 0), known))
             before = mass
-        total = math.fsum(way.weight for way in told)
         spans.append(
             Span(len(text), len(text), min(math.log(total / before), 0), ("end",))
         )
-        return Score(
-            math.log(total), spans, told[0].facts(), max(reading.alive, default=0)
-        )
+        return Score(log_prob, spans, told[0].facts(), max(reading.alive, default=0))
 
     def next_words(
         self,
@@ -1124,6 +1138,8 @@ class Scorer(Reader):
                 word = WORD.match(way.ahead)
                 weights[word[0] if word else ""].append(way.weight)
         total = math.fsum(chain.from_iterable(weights.values()))
+        if weights:
+            log_of(total)
         probs = {word: math.fsum(parts) / total for word, parts in weights.items()}
         return dict(sorted(probs.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -1135,7 +1151,7 @@ class World(Scorer):
     def all_stories(self) -> Iterator[Story]:  # each once, in no particular order
         """Go through every story there is. Only in a small world does this end."""
         for way in self.ways(Reading("", whole=False)):
-            yield Story(way.ahead, math.log(way.weight), way.facts())
+            yield Story(way.ahead, log_of(way.weight), way.facts())
 
     def retell(
         self,
@@ -1152,8 +1168,9 @@ class World(Scorer):
             if state in tried or not may_tell(way, facts, known):
                 continue
             tried.add(state)
+            log_prob = log_of(way.weight)
             if way.todo is None:
-                return Story(way.ahead, math.log(way.weight), facts)
+                return Story(way.ahead, log_prob, facts)
             on = list(self.branch(way, reading))
             on.sort(
                 key=lambda w: math.log(1 - uniform()) / w.weight
