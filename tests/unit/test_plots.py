@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbook.plots import (
+    AXIS_COLORS,
     CURVE_COLORS,
     CUT_COLORS,
     TokenStrip,
     pick_device,
     plot_curves,
     plot_cuts,
+    plot_losses,
     set_seed,
+    show_attention,
+    show_matrix,
     show_tokens,
     visible,
 )
@@ -109,6 +113,7 @@ def test_colors_can_be_read():
     assert contrast("#fff", "#000000") == pytest.approx(21)
     assert all(contrast(color, "#111") >= 7 for color in TokenStrip.colors)
     assert all(contrast(color, "#fff") >= 4.5 for color in CURVE_COLORS)
+    assert all(contrast(color, "#fff") >= 4.5 for color in AXIS_COLORS.values())
     assert all(contrast(color, ink) >= 4.5 for color, ink in CUT_COLORS)
 
 
@@ -143,6 +148,9 @@ def test_figures_are_shown_once():
     before = plt.get_fignums()
     plot_curves([1, 2, 3], CURVES, "x", "y")
     plot_cuts({"one": ["a"]})
+    show_matrix([[1]])
+    show_attention([[1]], ["a"])
+    plot_losses([1], {"a": [1]})
     assert plt.get_fignums() == before
 
 
@@ -191,3 +199,138 @@ def test_nothing_to_draw():
     for rows in ({}, {"a": []}):
         with pytest.raises(ValueError, match="nothing to draw"):
             plot_cuts(rows)
+
+
+PNG = b"\x89PNG"
+SMALL = [[1, -2.5], [0.25, 4]]
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        SMALL,
+        np.array(SMALL),
+        torch.tensor(SMALL, requires_grad=True),
+        torch.tensor(SMALL, dtype=torch.bfloat16),
+    ],
+)
+def test_matrix_as_text(matrix):
+    lines = repr(show_matrix(matrix, "T", "C", [" a", b"\xc3"])).splitlines()
+    assert [line.split() for line in lines] == [
+        ["0", "1"],
+        ["·a", "1.00", "-2.50"],
+        ["\\xc3", "0.25", "4.00"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_matrix_as_picture():
+    picture = show_matrix(SMALL, "T (tokens)", "C", column_labels=["x", "y"])
+    (axes,) = picture.figure.axes
+    assert picture._repr_png_().startswith(PNG)
+    assert axes.get_ylabel() == "T (tokens)" and axes.get_xlabel() == "C"
+    assert axes.yaxis.label.get_color() == AXIS_COLORS["T"]
+    assert axes.xaxis.label.get_color() == AXIS_COLORS["C"]
+    assert [text.get_text() for text in axes.texts] == ["1.00", "-2.50", "0.25", "4.00"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y"]
+
+
+def test_only_a_letter_colours_an_axis():
+    figure = show_matrix(SMALL, "Tokens", "").figure
+    assert figure.axes[0].yaxis.label.get_color() not in AXIS_COLORS.values()
+
+
+def test_large_matrix_has_a_scale_in_place_of_values():
+    picture = show_matrix(torch.arange(400.0).view(20, 20), decimals=0)
+    assert repr(picture) == "20 rows and 20 columns of numbers from 0 to 399"
+    assert len(picture.figure.axes) == 2 and not picture.figure.axes[0].texts
+
+
+@pytest.mark.parametrize("matrix", [[], [1, 2], np.zeros((2, 2, 2)), np.zeros((0, 3))])
+def test_matrix_needs_two_axes(matrix):
+    with pytest.raises(ValueError, match="two axes and this has the shape"):
+        show_matrix(matrix)
+
+
+def test_matrix_needs_rows_of_one_length_and_a_label_each():
+    with pytest.raises(ValueError, match="equally many numbers"):
+        show_matrix([[1, 2], [3]])
+    with pytest.raises(ValueError, match="2 rows but 1 labels"):
+        show_matrix(SMALL, row_labels=["a"])
+    with pytest.raises(ValueError, match="2 columns but 3 labels"):
+        show_matrix(SMALL, column_labels="abc")
+
+
+def test_matrix_of_zeros_draws():
+    assert show_matrix([[0, 0]])._repr_png_().startswith(PNG)
+
+
+def test_attention_hides_what_is_masked():
+    picture = show_attention([[1, 0], [0.25, 0.75]], ["A", " b"])
+    lines = [line.split() for line in repr(picture).splitlines()]
+    assert lines == [["A", "·b"], ["A", "1.00", "-"], ["·b", "0.25", "0.75"]]
+    (axes,) = picture.figure.axes
+    assert axes.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+    assert axes.patch.get_hatch()
+    assert axes.get_ylabel() == "T (who looks)" and axes.get_xlabel() == "T (at whom)"
+
+
+def test_attention_of_many_tokens_says_where_each_looks_most():
+    weights = torch.full((12, 12), 0.02)
+    weights[:, 3] = 1 - 11 * 0.02
+    lines = repr(show_attention(weights, [f"t{n}" for n in range(12)])).splitlines()
+    assert len(lines) == 12 and lines[5] == "t5 looks at t3 0.78"
+
+
+def test_attention_refuses_what_is_none():
+    with pytest.raises(ValueError, match="T by T"):
+        show_attention([[0.5, 0.5]], ["a"])
+    with pytest.raises(ValueError, match="2 rows but 1 labels"):
+        show_attention([[1, 0], [0.5, 0.5]], ["a"])
+    with pytest.raises(ValueError, match=r"'b' sum to 3\.00.*softmax"):
+        show_attention([[1, 0], [1, 2]], ["a", "b"])
+    with pytest.raises(ValueError, match="softmax"):
+        show_attention([[1, 0], [-1, 2]], ["a", "b"])
+    with pytest.raises(ValueError, match="softmax"):
+        show_attention([[1, 0], [float("nan"), 1]], ["a", "b"])
+
+
+def test_losses_as_text():
+    picture = plot_losses([10, 1000], {"small": [4, 2], "large": [3, 1.5]}, floor=1)
+    assert repr(picture).splitlines() == [
+        "small: 4.000 at 10, 2.000 at 1,000 steps",
+        "large: 3.000 at 10, 1.500 at 1,000 steps",
+        "floor: 1.000",
+    ]
+    assert picture._repr_png_().startswith(PNG)
+
+
+def test_losses_of_seeds_are_a_band():
+    picture = plot_losses([1, 2], {"runs": [[4, 2], [2, 1]]})
+    assert (
+        repr(picture) == "runs, 2 seeds: 3.000 at 1, 1.500 (1.000 to 2.000) at 2 steps"
+    )
+    (axes,) = picture.figure.axes
+    (band,) = axes.collections
+    heights = {tuple(map(float, point)) for point in band.get_paths()[0].vertices}
+    assert {(1.0, 2.0), (1.0, 4.0), (2.0, 1.0), (2.0, 2.0)} <= heights
+    assert list(axes.lines[0].get_ydata()) == [3, 1.5]
+
+
+def test_losses_name_axes_and_floor():
+    picture = plot_losses([1, 2], {"a": [4, 2]}, "tokens", floor=0.5, log_x=True)
+    (axes,) = picture.figure.axes
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("tokens", "log")
+    assert axes.get_ylabel() == "loss (nats per token)"
+    assert {text.get_text() for text in axes.texts} == {"a", "floor 0.50"}
+    assert axes.get_ylim()[0] == 0
+
+
+def test_losses_refuse_what_cannot_be_drawn():
+    for x, losses in (([], {"a": []}), ([1], {})):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            plot_losses(x, losses)
+    with pytest.raises(ValueError, match="'a' has 3 losses at 2 places"):
+        plot_losses([1, 2], {"a": [1, 2, 3]})
+    with pytest.raises(ValueError, match="begins at 0"):
+        plot_losses([0, 2], {"a": [1, 2]}, log_x=True)
