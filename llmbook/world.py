@@ -320,12 +320,16 @@ class Part:
 
     def open(self, roles: dict[str, Entity]) -> tuple[Table, set[str], int]:
         """List who fits, the families that are taken, and the weight of the rest."""
-        values = tuple([value(roles) for _, value, _ in self.wants])
+        values = (
+            tuple([value(roles) for _, value, _ in self.wants]) if self.wants else ()
+        )
         if values not in self.tables:
             fit = [e for e in self.entities if self.fits(e, values)]
             weights, families = [e.weight for e in fit], [e.family for e in fit]
             self.tables[values] = Table(fit, weights, families)
         table = self.tables[values]
+        if not self.rivals and table.total:
+            return table, (), table.total
         taken = {roles[rival].family for rival in self.rivals if rival in roles}
         rest = table.total - sum([table.families[family] for family in taken])
         if not rest:
@@ -577,9 +581,10 @@ class Conditions(Values):
             else:
                 self.fail(f"not a condition: {clause!r}")
 
-        def holds(roles):
+        def all_hold(roles):
             return all(test(roles) for test in tests)
 
+        holds = all_hold if len(tests) > 1 else tests[0]
         holds.text = text
         return self.guards.setdefault(text, holds)
 
@@ -855,22 +860,23 @@ class Teller:
                 raise ValueError(f"given: no story casts the role {role!r}")
         roles, told, events, log_prob = {}, [], [], 0.0
         todo = [self.start]
+        say, take, put_first = told.append, todo.pop, todo.extend
         while todo:
-            item = todo.pop()
+            item = take()
             kind = type(item)
             if kind is str:
-                told.append(item)
+                say(item)
             elif kind is Choice:
                 table = item.fixed or item.table(roles)
                 i = table.at(uniform()) if table.last else 0
                 log_prob += table.log_probs[i]
-                todo.extend(table.outcomes[i][3])
+                put_first(table.outcomes[i][3])
             elif kind is Say:
                 if item.role not in roles:
                     entity, log_p = item.part.draw(roles, uniform, given.get(item.role))
                     roles[item.role] = entity
                     log_prob += log_p
-                told.append(item.text(roles[item.role], roles))
+                say(item.text(roles[item.role], roles))
             elif kind is Do:
                 roles[item.role] = item.entity(roles)
             else:
