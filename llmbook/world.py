@@ -625,9 +625,7 @@ class Notation(Conditions):
             condition, kinds = self.kinds(match[1])
             guard, text = self.guard(condition), text[match.end() :]
         if not weight or text[:1] in ("(", "["):
-            self.fail(
-                f"expected '(3) [condition] text', a weight of 1 or more: {text!r}"
-            )
+            self.fail(f"expected '(3) [condition] text', weight 1 or more: {text!r}")
         return Option(weight, guard, kinds, self.items(text))
 
     def items(self, text: str) -> list:
@@ -741,10 +739,9 @@ class Grammar(Notation):
     def slot(self, text: str) -> list:
         """Read what stands in braces: a role, a rule, an event or a change."""
         if text.startswith("+"):
-            verb, *who = text[1:].split()
-            return [
-                Event((verb, *(self.player(w) if w in self.cast else w for w in who)))
-            ]
+            verb, *who = text[1:].split() or self.fail("an event without a verb")
+            who = [self.player(w) if w in self.cast else w for w in who]
+            return [Event((verb, *who))]
         if match := re.fullmatch(r"(\w+) *:= *(.+)", text):
             return [Do(self.role(match[1]), self.entity(match[2]))]
         text, kinds = self.kinds(text)
@@ -754,8 +751,7 @@ class Grammar(Notation):
         form, _, role = text.rpartition(" ")
         capital, role = role.startswith("^"), role.removeprefix("^")
         part = self.parts[self.role(role)]
-        many = form.removeprefix("^")
-        if many in self.cast:  # a number of things
+        if (many := form.removeprefix("^")) in self.cast:  # a number of things
             number = Say(self.parts[many], "^" if form != many else "", kinds)
             return [number, " ", Say(part, "s", (), many)]
         form = form or "^" * capital

@@ -183,9 +183,9 @@ ERRORS = {  # the lines after HEAD, the line of the mistake, the reason
     "two equals": ("story:\n    [hero == 'egg'] a", 16, "not a condition"),
     "or": ("story:\n    [hero or other] a", 16, "not a condition: 'hero or other'"),
     "empty condition": ("story:\n    [] a", 16, "not a condition: ''"),
-    "zero weight": ("story:\n    (0) a", 16, "expected .*a weight of 1 or more: 'a'"),
-    "zero inside": ("story:\n    <a|(0) b>", 16, "expected .*weight of 1 or more: 'b'"),
-    "weight below": ("story:\n    (-1) a", 16, "expected .*weight of 1 or more: '.-1"),
+    "zero weight": ("story:\n    (0) a", 16, "expected .*weight 1 or more: 'a'"),
+    "zero inside": ("story:\n    <a|(0) b>", 16, "expected .*weight 1 or more: 'b'"),
+    "weight below": ("story:\n    (-1) a", 16, "expected .*weight 1 or more: '.-1"),
     "open condition": (
         "story:\n    [hero = 'egg' a",
         16,
