@@ -63,6 +63,16 @@ def check_knobs(
         )
 
 
+def find_best(
+    logits: Tensor,  # (B, V)
+) -> tuple[Tensor, Tensor]:  # (B, 1) the best score of each row; (B, 1) its id
+    """Find the best token, among equals the one of the smallest id."""
+    best, ids = logits.max(-1, keepdim=True)
+    if not best.isfinite().all():
+        raise ValueError("the logits hold NaN or infinity: has the training diverged?")
+    return best, ids
+
+
 def keep_top_k(
     scores: Tensor,  # (B, V)
     k: int,  # how many to keep
@@ -79,9 +89,14 @@ def keep_top_p(
     p: float,  # the mass to reach
 ) -> Tensor:  # (B, V) true for the smallest set of tokens whose mass reaches p
     """Mark the likeliest tokens up to the one that reaches p; smaller ids first."""
-    best, order = probs.sort(dim=-1, descending=True, stable=True)
-    before = best.cumsum(-1) - best  # the mass of those that are likelier
-    return torch.zeros_like(probs, dtype=torch.bool).scatter(-1, order, before < p)
+    (B, V), k = probs.shape, 64
+    while k < V and probs.topk(k).values.sum(-1).min() < p:
+        k *= 4  # a few tokens mostly hold the mass, and only they are sorted
+    ids = keep_top_k(probs, min(k, V)).nonzero()[:, 1].view(B, -1)
+    best, order = probs.gather(1, ids).sort(dim=-1, descending=True, stable=True)
+    before = best.cumsum(-1) - best  # the mass of those that come first
+    kept = torch.zeros_like(probs, dtype=torch.bool)
+    return kept.scatter(1, ids.gather(1, order), before < p)
 
 
 def next_probs(
@@ -91,28 +106,24 @@ def next_probs(
     top_k: int | None = None,  # keep the k best
     top_p: float | None = None,  # keep the best that together reach this mass
     min_p: float | None = None,  # keep those with this share of the best one's chance
-) -> Tensor:  # (B, V) float64, summing to 1
+) -> Tensor:  # (B, V) float64, each row summing to 1
     """Turn scores into the probabilities that are drawn from.
 
     The knobs act in the order of the arguments, each on what the one before has left.
     Among equals the smaller id is kept. Temperature 0 puts everything on the best.
     """
     check_knobs(temperature, top_k, top_p, min_p)
+    best, ids = find_best(logits)
     if temperature == 0:
-        best = logits.argmax(-1, keepdim=True)
-        return torch.zeros_like(logits, dtype=torch.float64).scatter(-1, best, 1.0)
-    scores = logits.double()
-    scores = (scores - scores.amax(-1, keepdim=True)) / temperature
+        return torch.zeros_like(logits, dtype=torch.float64).scatter(-1, ids, 1.0)
+    scores = (logits.double() - best) / temperature
     if top_k is not None and top_k < scores.shape[-1]:
         scores = scores.masked_fill(~keep_top_k(scores, top_k), -math.inf)
-    probs = scores.softmax(-1)
     if top_p is not None and top_p < 1:
-        probs = probs * keep_top_p(probs, top_p)
-        probs = probs / probs.sum(-1, keepdim=True)
-    if min_p:
-        probs = probs * (probs >= min_p * probs.amax(-1, keepdim=True))
-        probs = probs / probs.sum(-1, keepdim=True)
-    return probs
+        scores = scores.masked_fill(~keep_top_p(scores.softmax(-1), top_p), -math.inf)
+    if min_p:  # the best one's score is 0
+        scores = scores.masked_fill(scores < math.log(min_p), -math.inf)
+    return scores.softmax(-1)
 
 
 def penalise(
@@ -159,11 +170,8 @@ def sample_next(
                 "repetition_penalty needs to know what has occurred: give previous"
             )
         logits = penalise(logits, previous, repetition_penalty)
-    best, ids = logits.max(-1)  # the first of equals
-    if not best.isfinite().all():
-        raise ValueError("the logits hold NaN or infinity: has the training diverged?")
     if temperature == 0:
-        return ids
+        return find_best(logits)[1][:, 0]
     probs = next_probs(
         logits, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
     )
