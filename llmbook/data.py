@@ -434,20 +434,19 @@ def encode_documents(
     """Turn documents into rows of ids, one at a time; check ids that are given."""
     for document in [documents] if isinstance(documents, str) else documents:
         if isinstance(document, str):
-            yield np.array([*tokenizer.encode(document), *end], np.int64)
-            continue
-        if not hasattr(document, "__len__"):
+            document = tokenizer.encode(document)
+        elif not hasattr(document, "__len__"):
             raise TypeError(
                 f"a document is a text or a row of ids, not {document!r:.40}: for one "
                 "row of ids, put it in a list"
             )
         ids = as_tokens(document) if len(document) else np.array([], np.int64)
-        if ids.size and ids.max() >= tokenizer.n_vocab:
+        if ids.max(initial=0) >= tokenizer.n_vocab:
             raise ValueError(
                 f"the id {ids.max()} is outside the vocabulary, whose ids go from 0 to "
                 f"{tokenizer.n_vocab - 1}"
             )
-        yield np.concatenate([ids, np.array(end, ids.dtype)])
+        yield np.concatenate([ids.astype(np.int64), np.array(end, np.int64)])
 
 
 def write_tokens(
