@@ -306,7 +306,13 @@ def read_stops(
 ) -> list[list[int]]:  # sequences
     """Turn every stop into a sequence of ids."""
     stops = [stop] if isinstance(stop, int) else stop
-    stops = [[each] if isinstance(each, int) else list(each) for each in stops]
+    try:
+        stops = [[each] if isinstance(each, int) else [*each] for each in stops]
+        stops = [list(map(operator.index, each)) for each in stops]
+    except TypeError:
+        raise ValueError(
+            f"{stop!r:.60} is no stop: give ids, or sequences of ids"
+        ) from None
     if not all(stops):
         raise ValueError("a stop of no ids would stop at once: give at least one id")
     return stops
