@@ -2,11 +2,13 @@
 
 The folded solutions run too: behind each of them the copy gets a cell with its code and
 the exercise's check once more, which must hold for a block whose summary begins with
-"Solution" and fail for any other, such as "A tempting mistake".
+"Solution" and fail for any other, such as "A tempting mistake". A lab is left out, and
+named, when its data are not in the folder LLMBOOK_DATA: nothing is downloaded here.
 
 Usage: python -m _tools.reader FOLDER
 """
 
+import os
 import re
 import shutil
 import sys
@@ -15,9 +17,11 @@ from pathlib import Path
 import nbformat
 
 from _tools.export import chapters
+from llmbook.data import DATASETS
 
 DETAILS = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+LOADED = re.compile(r"""load_dataset\(["']([\w-]+)["']""")
 
 
 def solutions(cell):
@@ -45,12 +49,29 @@ def with_solutions(notebook):
     return notebook
 
 
+def missing_data(notebook):
+    """The data sets that a notebook loads and LLMBOOK_DATA has not."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    names = LOADED.findall(code)
+    folder = os.environ.get("LLMBOOK_DATA")
+    return [
+        name
+        for name in names
+        if not folder or not Path(folder, DATASETS[name].file).is_file()
+    ]
+
+
 def main(folder):
     shutil.rmtree(folder, ignore_errors=True)
     for path in chapters():
+        notebook = nbformat.read(path, as_version=4)
+        if missing := missing_data(notebook):
+            lacks = "and".join(f" {name} " for name in missing)
+            print(f"skipped: {path.name}, for lack of{lacks}in LLMBOOK_DATA")
+            continue
         target = folder / path.stem / path.name
         target.parent.mkdir(parents=True)
-        nbformat.write(with_solutions(nbformat.read(path, as_version=4)), target)
+        nbformat.write(with_solutions(notebook), target)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Execute one chapter in place, from an empty folder, and fill in its card.
+"""Execute one chapter or lab in place, from an empty folder, and fill in its card.
 
-Usage: python -m _tools.run_chapter 02
+Usage: python -m _tools.run_chapter 02, or python -m _tools.run_chapter shakespeare
 """
 
 import re
@@ -17,11 +17,17 @@ LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}  # for colours in co
 NUMBERS = re.compile(r"^\| *[\d.]+ s *\| *\d+ MB *\|", re.MULTILINE)
 
 
+def begin(path):
+    """The number of a chapter's file, or the name of a lab's."""
+    number = path.stem.partition("_")[0]
+    return number if number.isdecimal() else path.stem
+
+
 def find(number):
-    """The one chapter whose file name begins with a number such as 02."""
-    found = [path for path in chapters() if path.name.startswith(f"{number}_")]
+    """The one chapter whose file name begins with 02, say, or the lab of a name."""
+    found = [path for path in chapters() if number in (begin(path), path.stem)]
     if len(found) != 1:
-        names = ", ".join(path.name.split("_")[0] for path in chapters())
+        names = ", ".join(map(begin, chapters()))
         raise SystemExit(f"make: no chapter {number!r}; there are {names}")
     return found[0]
 

@@ -36,6 +36,7 @@ SPINES = {
         "spine-reading",
     ],
     "room": ["spine-card", "spine-export"],
+    "lab": ["spine-card", "spine-question", "spine-picture", "spine-takeaways"],
 }
 EXERCISE = ["exercise", "stub", "check", "solution"]
 NBVAL = ["nbval-ignore-output", "nbval-skip", "raises-exception"]
@@ -156,7 +157,7 @@ def spine(notebook):
     return []
 
 
-@each_chapter
+@each_notebook
 def test_spine(notebook):
     """Prevents a chapter without its question, its proof or its exercises."""
     clear(spine(notebook))
@@ -170,6 +171,7 @@ def test_spine_sees():
     cells[3], cells[4] = cells[4], cells[3]
     assert spine(planted(*cells))
     assert spine(planted(text("x", "room"), text("x", "spine-card")))
+    assert spine(planted(text("x", "lab"), text("x", "spine-card")))
 
 
 def card(notebook):

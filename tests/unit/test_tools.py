@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -209,3 +210,27 @@ def test_run_leaves_a_failing_chapter_as_it_was(chapter):
 def test_run_names_the_chapters_that_there_are(chapter, number):
     with pytest.raises(SystemExit, match=f"no chapter '{number}'; there are 02"):
         run_chapter.main(number)
+
+
+def test_a_chapter_is_found_by_its_number_and_a_lab_by_its_name(monkeypatch):
+    paths = [Path("chapters/02_a.ipynb"), Path("chapters/labs/verdict.ipynb")]
+    monkeypatch.setattr(run_chapter, "chapters", lambda: paths)
+    assert [run_chapter.find(name) for name in ("02", "verdict")] == paths
+    with pytest.raises(SystemExit, match="there are 02, verdict"):
+        run_chapter.find("03")
+
+
+def test_a_lab_without_its_data_is_left_out(tmp_path, monkeypatch, capsys):
+    """Prevents a lab that downloads while it is tested, or a silent skip."""
+    lab = nbformat.v4.new_notebook(cells=[code('load_dataset("the-verdict")')])
+    path = tmp_path / "verdict.ipynb"
+    nbformat.write(lab, path)
+    monkeypatch.setattr(reader, "chapters", lambda: [path])
+    monkeypatch.setenv("LLMBOOK_DATA", str(tmp_path / "data"))
+    reader.main(tmp_path / "out")
+    assert not (tmp_path / "out" / "verdict").exists()
+    assert "verdict.ipynb, for lack of the-verdict" in capsys.readouterr().out
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "the-verdict.txt").write_text("It was")
+    reader.main(tmp_path / "out")
+    assert (tmp_path / "out" / "verdict" / "verdict.ipynb").exists()
