@@ -220,7 +220,7 @@ HELD = Path(os.environ.get("LLMBOOK_DATA") or "nowhere")
 def test_the_files_at_hand_are_those_of_the_table(name, tmp_path):
     info = DATASETS[name]
     if not (HELD / info.file).exists():
-        pytest.skip(f"{info.file} is not at hand: LLMBOOK_DATA has it where it is")
+        pytest.skip(f"{info.file} is not at hand: set LLMBOOK_DATA to its folder")
     assert load_dataset(name, HELD).stat().st_size == info.size
     shutil.copyfile(HELD / info.file, tmp_path / info.file)
     with open(tmp_path / info.file, "ab") as file:
