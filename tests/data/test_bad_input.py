@@ -100,6 +100,7 @@ def test_an_item_that_is_not_there():
         {"context_length": 3},
         {"drop_last": True},
         {"tokens": [*TEN, 10, 11, 12, 13]},
+        {"tokens": TEN[::-1]},
         {"end_token": 4},
     ],
 )
