@@ -18,6 +18,7 @@ __all__ = [
     "History",
     "matmul_peak",
     "flops_per_token",
+    "best_precision",
     "evaluate_loss",
     "save_checkpoint",
     "load_checkpoint",
@@ -31,6 +32,7 @@ __all__ = [
     "load_model",
     "StoryData",
     "storyteller_data",
+    "storyteller_model",
     "train_storyteller",
     "load_storyteller",
 ]
@@ -242,8 +244,8 @@ class History:
         from llmbook.plots import plot_losses
 
         n_steps = len(self.losses)
-        size = -(-n_steps // points)
-        places, curves = list(range(size, n_steps + 1, max(1, size))), {}
+        size = max(1, -(-n_steps // points))
+        places, curves = list(range(size, n_steps + 1, size)), {}
         if len(self.val_steps) > 2:
             places = [step for step in self.val_steps if step]
             curves["validation"] = self.val_losses[-len(places) :]
@@ -278,6 +280,14 @@ def flops_per_token(
     linear = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)]
     width = getattr(model.config, "n_layer", 0) * getattr(model.config, "n_embd", 0)
     return 6.0 * sum(linear) + 12.0 * width * context_length
+
+
+def best_precision(
+    device: str = "cpu",
+) -> str:  # "bfloat16" where that multiplies faster, else "float32"
+    """Measure in which precision this machine is faster."""
+    plain, half = (matmul_peak(device, name) for name in ("float32", "bfloat16"))
+    return "bfloat16" if half > 1.3 * plain else "float32"
 
 
 #| code-fold: true
@@ -806,7 +816,7 @@ def tensorboard_log(
             "the argument tensorboard"
         ) from error
     history = run.history
-    made, measured = len(history.losses), len(history.val_losses)
+    made, measured = run.step, len(history.val_losses) if run.step else 0
 
     def log():
         nonlocal made, measured
@@ -1117,15 +1127,6 @@ RECIPE |= {"optimizer": "muon", "muon_learning_rate": 0.01, "weight_decay": 0.0}
 RECIPE |= {"schedule": "trapezoid"}
 
 
-@cache
-def best_precision(
-    device: str = "cpu",
-) -> str:  # "bfloat16" where that multiplies faster, else "float32"
-    """Measure in which precision this machine is faster."""
-    plain, half = (matmul_peak(device, name) for name in ("float32", "bfloat16"))
-    return "bfloat16" if half > 1.3 * plain else "float32"
-
-
 class StoryData(NamedTuple):
     """What a storyteller learns from, and what it is measured by."""
 
@@ -1139,11 +1140,12 @@ def storyteller_data(
     n_stories: int,  # to learn from
     n_val: int = 200,  # to measure by
     seed: int = 0,  # streams of other seeds hold other stories
+    tokenizer: BPETokenizer | None = None,  # None: one is made for these stories
 ) -> StoryData:
     """Draw stories of the nursery, and make their tokenizer."""
     texts = [each.text for each in stories(n_stories, seed=2 * seed)]
     held_out = list(stories(n_val, seed=2 * seed + 1))
-    tokenizer = BPETokenizer.train(texts[:4000], 1024, [END])
+    tokenizer = tokenizer or BPETokenizer.train(texts[:4000], 1024, [END])
     end = tokenizer.special_tokens[END]
 
     def tokens_of(texts):
@@ -1152,6 +1154,26 @@ def storyteller_data(
     val_tokens = tokens_of(each.text for each in held_out)
     floor = -sum(each.log_prob for each in held_out) / len(val_tokens)
     return StoryData(tokenizer, tokens_of(texts), val_tokens, floor)
+
+
+def storyteller_model(
+    vocab_size: int,  # V
+    seed: int = 0,  # of the weights
+    **changes,  # fields of `GPTConfig` that are to differ
+) -> GPT:
+    """Build the storyteller before it has learned anything.
+
+    The matrix behind the heads begins as the inverse of the one that makes the values,
+    so that what all heads look at is handed on as it is: copying has a start.
+    """
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig(vocab_size, **(SHAPE | changes)))
+    with torch.no_grad():
+        for block in model.h:
+            values = block.attn.c_attn.weight[2 * model.config.n_embd :]
+            nn.init.orthogonal_(values)
+            block.attn.c_proj.weight.copy_(values.T)
+    return model
 
 
 def train_storyteller(
@@ -1171,8 +1193,7 @@ def train_storyteller(
     settings |= {"eval_every": max(1, n_steps // 12), "seed": seed, **RECIPE, **changes}
     data = data or storyteller_data(n_steps * settings["batch_size"], seed=seed)
     settings["end_token"] = data.tokenizer.special_tokens[END]
-    torch.manual_seed(seed)
-    model = GPT(GPTConfig(data.tokenizer.n_vocab, **SHAPE))
+    model = storyteller_model(data.tokenizer.n_vocab, seed)
     watch = {"checkpoint": checkpoint, "progress": progress, "on_step": on_step}
     corpora = (data.train_tokens, data.val_tokens)
     config = TrainConfig(n_steps, **settings)
