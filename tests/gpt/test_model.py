@@ -108,3 +108,12 @@ def test_untrained_model_echoes():
     model = GPT(replace(TINY, vocab_size=200, n_embd=128)).eval()
     tokens = torch.randint(200, (8, 32))
     assert (model(tokens).argmax(-1) == tokens).float().mean() > 0.7
+
+
+@pytest.mark.parametrize("rotary", [True, False])
+def test_one_graph(rotary):
+    """Compiling finds nothing that it must leave to Python."""
+    model = GPT(replace(TINY, rotary=rotary)).eval()
+    tokens = torch.randint(31, (2, 9))
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(tokens), model(tokens))
