@@ -7,6 +7,9 @@ shorter ones already write. A row's positions count from its own first token. Wh
 context is full, the older half of it is dropped, and what is kept is read anew; with a
 cache and without, this happens at the same token.
 
+A large model writes one token at a time as fast as its matrices can be read. `pack`
+lays them out so that a CPU reads them two or three times faster.
+
 Left out: beam search, and drawing several continuations from one prompt that share its
 cache.
 """
@@ -21,46 +24,28 @@ __all__ = [
     "generate",
     "stream",
     "stream_text",
+    "pack",
+    "show_knobs",
 ]
 
 
 #| code-fold: true
 
 import codecs
+import copy
+import functools
+import html
+import io
 import math
 import operator
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from string import Template
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-
-def check_knobs(
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float | None = None,
-) -> None:
-    """Raise ValueError for a knob that is turned beyond its range."""
-    if not 0 <= temperature < math.inf:
-        raise ValueError(
-            f"temperature is {temperature}, and must be 0 (always the likeliest token) "
-            "or a positive number"
-        )
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(
-            f"top_k is {top_k!r}, and must be a whole number from 1, or None for all"
-        )
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}, and must be above 0 and at most 1")
-    if min_p is not None and not 0 <= min_p <= 1:
-        raise ValueError(f"min_p is {min_p}, and must be from 0 to 1")
-    if repetition_penalty is not None and not 0 < repetition_penalty < math.inf:
-        raise ValueError(
-            f"repetition_penalty is {repetition_penalty}, and must be positive: "
-            "1 changes nothing, 1.2 makes repetition rarer"
-        )
+from .plots import visible, write_table
 
 
 def find_best(
@@ -126,18 +111,32 @@ def next_probs(
     return scores.softmax(-1)
 
 
-def penalise(
-    logits: Tensor,  # (B, V)
-    previous: Sequence[Sequence[int]],  # the ids that stand in each row so far
-    penalty: float,  # divides positive scores and multiplies negative ones
-) -> Tensor:  # (B, V) with lower scores for what has occurred
-    """Make tokens that have occurred less likely (Keskar et al., 2019)."""
-    logits = logits.clone()
-    for row, ids in zip(logits, previous, strict=True):
-        ids = torch.as_tensor(ids, dtype=torch.long, device=row.device)
-        old = row[ids]
-        row[ids] = torch.where(old > 0, old / penalty, old * penalty)
-    return logits
+def check_knobs(
+    temperature: float = 1.0,  # from 0
+    top_k: int | None = None,  # from 1
+    top_p: float | None = None,  # above 0, at most 1
+    min_p: float | None = None,  # from 0 to 1
+    repetition_penalty: float | None = None,  # above 0
+) -> None:
+    """Raise ValueError for a knob that is turned beyond its range."""
+    if not 0 <= temperature < math.inf:
+        raise ValueError(
+            f"temperature is {temperature}, and must be 0 (always the likeliest token) "
+            "or a positive number"
+        )
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(
+            f"top_k is {top_k!r}, and must be a whole number from 1, or None for all"
+        )
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is {top_p}, and must be above 0 and at most 1")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise ValueError(f"min_p is {min_p}, and must be from 0 to 1")
+    if repetition_penalty is not None and not 0 < repetition_penalty < math.inf:
+        raise ValueError(
+            f"repetition_penalty is {repetition_penalty}, and must be positive: "
+            "1 changes nothing, 1.2 makes repetition rarer"
+        )
 
 
 def uniform(
@@ -178,6 +177,20 @@ def sample_next(
     sums = probs.cumsum(-1)  # (B, V)
     u = uniform(len(probs), generator).to(sums.device)[:, None]
     return torch.searchsorted(sums, u * sums[:, -1:], right=True)[:, 0]  # first above
+
+
+def penalise(
+    logits: Tensor,  # (B, V)
+    previous: Sequence[Sequence[int]],  # the ids that stand in each row so far
+    penalty: float,  # divides positive scores and multiplies negative ones
+) -> Tensor:  # (B, V) with lower scores for what has occurred
+    """Make tokens that have occurred less likely (Keskar et al., 2019)."""
+    logits = logits.clone()
+    for row, ids in zip(logits, previous, strict=True):
+        ids = torch.as_tensor(ids, dtype=torch.long, device=row.device)
+        old = row[ids]
+        row[ids] = torch.where(old > 0, old / penalty, old * penalty)
+    return logits
 
 
 class LayerCache:
@@ -504,3 +517,216 @@ def stream_text(
             yield piece
     if rest := decoder.decode(b"", final=True):
         yield rest
+
+
+PACK_ROWS = 16  # what the layout is tuned for; any number of rows works
+
+
+@functools.cache
+def can_pack(
+    dtype: torch.dtype,  # of the weights
+) -> bool:
+    """Try PyTorch's packed kernel on a small matrix: it is not there everywhere."""
+    weight, x = torch.ones(2, 3, dtype=dtype), torch.ones(1, 3, dtype=dtype)
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, PACK_ROWS)
+        y = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.equal(y, x @ weight.T)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose matrix lies as the CPU reads it best; not for training."""
+
+    def __init__(
+        self,
+        linear: nn.Linear,  # whose bias it shares
+    ):
+        super().__init__()
+        reorder = torch.ops.mkldnn._reorder_linear_weight
+        self.matrix = reorder(linear.weight.detach(), PACK_ROWS)
+        self.bias = linear.bias
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+
+    def forward(
+        self,
+        x: Tensor,  # (..., numbers in)
+    ) -> Tensor:  # (..., numbers out)
+        """Multiply and add."""
+        multiply = torch.ops.mkldnn._linear_pointwise
+        return multiply(x, self.matrix, self.bias, "none", [], "")
+
+
+def pack(
+    model: nn.Module,  # a model to write with
+) -> nn.Module:  # its twin; make a new one when the model has been trained further
+    """Lay out a large model's matrices anew, so that a CPU writes faster with them.
+
+    The twin shares embeddings, norms and biases, and holds a second copy of the
+    matrices. What the machine has no kernel for, such as weights on a GPU, stays.
+    """
+    shared = {id(p): p for p in model.parameters()}
+    twin = copy.deepcopy(model, shared).eval()
+    for module in [*twin.modules()]:
+        for name, child in [*module.named_children()]:
+            if type(child) is not nn.Linear or child.weight.device.type != "cpu":
+                continue
+            if can_pack(child.weight.dtype):
+                setattr(module, name, PackedLinear(child))
+    return twin
+
+
+#| code-fold: true
+# long: one page of HTML
+KNOBS_PAGE = """\
+<style>
+#$id label, #$id .row { display: grid; align-items: center; gap: 0 .6em;
+  grid-template-columns: 7em minmax(0, 1fr) 4em; line-height: 1.5; }
+#$id label { max-width: 30em; }
+#$id .row { font-family: monospace; }
+#$id .row span:last-child, #$id output { text-align: right; }
+#$id .bar { display: block; height: .9em; background: #4f8fd6; }
+</style>
+<div id="$id" role="group" aria-label="How four knobs reshape one distribution">
+<label>temperature <input type="range" min="0" max="2" step="0.05" value="1"
+  name="temperature"><output></output></label>
+<label>top-k <input type="range" min="0" max="8" step="1" value="8"
+  name="top_k"><output></output></label>
+<label>top-p <input type="range" min="0.05" max="1" step="0.05" value="1"
+  name="top_p"><output></output></label>
+<label>min-p <input type="range" min="0" max="1" step="0.05" value="0"
+  name="min_p"><output></output></label>
+<p role="status"></p>
+$rows
+</div>
+<script>
+(() => {
+  const root = document.getElementById("$id"), scores = $scores;
+  const counts = [1, 2, 3, 5, 8, 12, 20, 50, scores.length];
+  const rows = root.querySelectorAll(".row"), shown = rows.length - 1;
+  const sum = list => list.reduce((a, b) => a + b, 0);
+  const percent = x => (100 * x).toFixed(1) + "%";
+  function turn(name) {
+    const input = root.querySelector("[name=" + name + "]"), value = +input.value;
+    const all = name === "top_k" && value === 8;
+    const number = name === "top_k" ? counts[value] : value;
+    const text = all ? "all" : name === "top_k" ? number : number.toFixed(2);
+    input.nextElementSibling.textContent = text;
+    input.setAttribute("aria-valuetext", text);
+    return number;
+  }
+  function draw() {
+    const [t, k, p, m] = ["temperature", "top_k", "top_p", "min_p"].map(turn);
+    let odds = scores.map((x, i) => t ? Math.exp((x - scores[0]) / t) : +(i === 0));
+    odds = odds.map((x, i) => i < k ? x : 0);
+    let before = 0;
+    const reach = p < 1 ? p * sum(odds) : Infinity;
+    odds = odds.map(x => {
+      before += x;
+      return before - x < reach ? x : 0;
+    });
+    odds = odds.map(x => x >= m * odds[0] ? x : 0);
+    const total = sum(odds), chances = odds.map(x => x / total);
+    const kept = chances.filter(x => x > 0);
+    const nats = -sum(kept.map(x => x * Math.log(x)));
+    rows.forEach((row, i) => {
+      const chance = i < shown ? chances[i] : sum(chances.slice(shown));
+      row.children[1].firstChild.style.width = 100 * chance + "%";
+      row.children[2].textContent = chance ? percent(chance) : "–";
+    });
+    root.querySelector("[role=status]").textContent = kept.length + " of " +
+      scores.length + " tokens kept, " + nats.toFixed(2) + " nats of choice";
+  }
+  root.addEventListener("input", draw);
+  draw();
+})();
+</script>"""
+
+
+class Knobs:
+    """A distribution with knobs in a notebook, panels in print, a table elsewhere."""
+
+    settings = (
+        ("as believed", {}),
+        ("temperature 0.5", {"temperature": 0.5}),
+        ("temperature 2", {"temperature": 2.0}),
+        ("top-k 5", {"top_k": 5}),
+        ("top-p 0.9", {"top_p": 0.9}),
+        ("min-p 0.1", {"min_p": 0.1}),
+    )
+
+    def __init__(
+        self,
+        scores: Tensor,  # (V,) in descending order
+        labels: list[str],  # of the first of them
+    ):
+        self.scores, self.labels = scores, labels
+
+    def columns(self) -> list[list[float]]:  # for each setting, the chances shown
+        """Compute the chances of the tokens shown, and of all others together."""
+        rows = [next_probs(self.scores[None], **knobs)[0] for _, knobs in self.settings]
+        n = len(self.labels)
+        return [[*row[:n].tolist(), float(row[n:].sum())] for row in rows]
+
+    def __repr__(self):
+        names = [name for name, _ in self.settings]
+        values = zip(*self.columns(), strict=True)
+        cells = [[f"{x:.1%}" if x else "-" for x in row] for row in values]
+        return write_table([*self.labels, "all others"], names, cells)
+
+    def _repr_html_(self):
+        scores = ",".join(f"{x:.2f}" for x in self.scores.tolist())
+        rows = "\n".join(
+            f'<div class="row"><span>{html.escape(label)}</span><span>'
+            f'<span class="bar" style="width:{100 * chance:.1f}%"></span></span>'
+            f"<span>{chance:.1%}</span></div>"
+            for label, chance in zip(
+                [*self.labels, "all others"], self.columns()[0], strict=True
+            )
+        )
+        name = f"knobs-{zlib.crc32(scores.encode()):08x}"
+        values = {"id": name, "rows": rows, "scores": f"[{scores}]"}
+        return Template(KNOBS_PAGE).substitute(values)
+
+    def _repr_png_(self):
+        file = io.BytesIO()
+        self.draw().savefig(file, format="png")
+        return file.getvalue()
+
+    def draw(self):  # a matplotlib figure
+        """Draw one panel for each setting."""
+        from matplotlib import pyplot as plt
+
+        size = {"figsize": (7, 5.2), "dpi": 130, "layout": "constrained"}
+        figure, axes = plt.subplots(2, 3, sharex=True, sharey=True, **size)
+        names = [*self.labels, "all others"]
+        for panel, (title, _), chances in zip(
+            axes.flat, self.settings, self.columns(), strict=True
+        ):
+            panel.barh(names, [100 * x for x in chances], color="#1f5fa8")
+            for y, chance in enumerate(chances):
+                if not chance:
+                    panel.text(0.5, y, "×", va="center", size=8, color="#57606a")
+            panel.set_title(title, size=10)
+            panel.tick_params(labelsize=8)
+            panel.spines[["top", "right"]].set_visible(False)
+        axes[0, 0].invert_yaxis()
+        figure.supxlabel("chance (per cent)", size=9)
+        plt.close(figure)
+        return figure
+
+
+def show_knobs(
+    logits: Tensor,  # (V,) scores for one next token
+    labels: Sequence[str | bytes],  # all V tokens
+    n_shown: int = 14,  # how many of the best have a bar of their own
+) -> Knobs:  # what a notebook displays
+    """Show how temperature, top-k, top-p and min-p reshape one distribution."""
+    if logits.shape != (len(labels),):
+        raise ValueError(
+            f"{tuple(logits.shape)} scores for {len(labels)} labels: give one each"
+        )
+    scores, order = logits.float().sort(descending=True, stable=True)
+    best = [visible(labels[i]) for i in order[:n_shown].tolist()]
+    return Knobs(scores.cpu(), best)

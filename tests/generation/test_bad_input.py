@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from llmbook.generation import generate, next_probs, sample_next, stream, stream_text
+from llmbook.generation import (
+    generate,
+    next_probs,
+    sample_next,
+    show_knobs,
+    stream,
+    stream_text,
+)
 from llmbook.tokenizer import BPETokenizer
 
 from .conftest import VOCAB
@@ -111,3 +118,8 @@ def test_a_foreign_id_in_a_stream_of_text():
     tokenizer = BPETokenizer.train("a", 256)
     with pytest.raises(ValueError, match="999 is no token"):
         list(stream_text(tokenizer, [97, 999]))
+
+
+def test_a_picture_needs_a_label_for_each_token():
+    with pytest.raises(ValueError, match="5 labels"):
+        show_knobs(torch.zeros(4), list("abcde"))
