@@ -266,7 +266,7 @@ def count_flops(
     """Count the additions and multiplications for each token that a GPT reads.
 
     Matrix products alone are counted, and attention without regard to its mask, as is
-    the custom (Chowdhery et al., 2022, appendix B).
+    the custom (Chowdhery et al., 2023, appendix B).
     """
     L, C = config.n_layer, config.n_embd
     T = config.context_length if n_tokens is None else n_tokens
@@ -283,8 +283,8 @@ def count_memory(
     """Count what a GPT keeps in memory.
 
     Training needs weights, gradients, adam and activations; writing needs weights and
-    cache. Activations are those of fused attention, without dropout, up to the loss; with
-    rotary positions they are some per cent more.
+    cache. Activations are those of fused attention, without dropout, up to the loss;
+    with rotary positions they are right within a few per cent.
     """
     V, L, H, C = config.vocab_size, config.n_layer, config.n_head, config.n_embd
     T = config.context_length if n_tokens is None else n_tokens
