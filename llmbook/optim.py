@@ -14,10 +14,10 @@ Left out: gradient accumulation, mixed precision and checkpoints, which chapter 
 __all__ = [
     "cross_entropy",
     "AdamW",
-    "straighten",
-    "Muon",
     "inner_matrices",
     "split_parameters",
+    "straighten",
+    "Muon",
     "learning_rate",
     "fit",
 ]
@@ -158,6 +158,30 @@ class AdamW(torch.optim.Optimizer):
         return state
 
 
+def inner_matrices(
+    model: nn.Module,  # one whose blocks stand in an `nn.ModuleList`
+) -> list[Tensor]:  # the parameters with two axes inside the blocks
+    """Find the matrices that Muon is for: not embeddings, not the last layer."""
+    lists = [each for each in model.modules() if isinstance(each, nn.ModuleList)]
+    found = {p: None for each in lists for p in each.parameters() if p.dim() == 2}
+    return list(found)
+
+
+def split_parameters(
+    model: nn.Module,  # any
+    weight_decay: float = 0.1,  # for the matrices
+    without: Iterable[Tensor] = (),  # parameters that another optimiser takes
+) -> list[dict]:  # two groups for `AdamW`
+    """Part matrices, which decay, from vectors, which do not."""
+    taken = {id(p) for p in without}
+    left = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+    groups = [
+        {"params": [p for p in left if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in left if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 def straighten(
     G: Tensor,  # (..., rows, columns) matrices
     n_steps: int = 5,  # of Newton and Schulz
@@ -230,30 +254,6 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(p)
         return state["momentum_buffer"]
-
-
-def inner_matrices(
-    model: nn.Module,  # one whose blocks stand in an `nn.ModuleList`
-) -> list[Tensor]:  # the parameters with two axes inside the blocks
-    """Find the matrices that Muon is for: not embeddings, not the last layer."""
-    lists = [each for each in model.modules() if isinstance(each, nn.ModuleList)]
-    found = {p: None for each in lists for p in each.parameters() if p.dim() == 2}
-    return list(found)
-
-
-def split_parameters(
-    model: nn.Module,  # any
-    weight_decay: float = 0.1,  # for the matrices
-    without: Iterable[Tensor] = (),  # parameters that another optimiser takes
-) -> list[dict]:  # two groups for `AdamW`
-    """Part matrices, which decay, from vectors, which do not."""
-    taken = {id(p) for p in without}
-    left = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
-    groups = [
-        {"params": [p for p in left if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in left if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def learning_rate(
