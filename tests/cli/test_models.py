@@ -1,0 +1,139 @@
+"""`llmbook train`, `generate` and `tour`: from a text file to a model that goes on."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from llmbook import cli
+from llmbook.cli import main
+from llmbook.training import load_checkpoint, load_model
+
+TINY = "--vocab-size 300 --n-layer 1 --n-head 2 --n-embd 16 --context-length 16"
+TINY = [*TINY.split(), "--batch-size", "2"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    book = files("llmbook").joinpath("data/ten_words.txt").read_text("utf-8")
+    (tmp_path / "a.txt").write_text(book[:6000], "utf-8")
+    return tmp_path
+
+
+def train(*more):
+    main(["train", "a.txt", "--output", "mine", *TINY, *map(str, more)])
+
+
+def test_train_then_generate(folder, capsys):
+    train("--steps", 4)
+    told = capsys.readouterr().out
+    assert "4 steps" in told and "llmbook generate --model mine" in told
+    model, tokenizer = load_model("mine")
+    assert model.config.n_embd == 16 and tokenizer.n_vocab == 300
+    assert not Path("mine/checkpoint.safetensors").exists()
+
+    def written(*knobs):
+        line = ["generate", "--model", "mine", "--max-new-tokens", "12", "The ", *knobs]
+        main(line)
+        return capsys.readouterr().out
+
+    once = written("--seed", "1")
+    assert once.startswith("The ") and once == written("--seed", "1")
+    assert written("--temperature", "0") == written("--top-k", "1", "--seed", "3")
+
+
+def test_more_text_files_are_more_documents(folder, capsys):
+    (folder / "b.txt").write_text("It rained. " * 300, "utf-8")
+    main(["train", "a.txt", "b.txt", *TINY, "--steps", "2"])
+    assert load_model("model")[1].special_tokens.keys() == {"<|endoftext|>"}
+
+
+def test_an_interrupted_training_goes_on(folder):
+    """Prevents an evening's work that Ctrl-C throws away."""
+    run = "from llmbook.cli import main; main()"
+    line = ["train", "a.txt", "--output", "mine", *TINY, "--steps", "100000"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", run, *line], **quiet)
+    checkpoint, stop = Path("mine/checkpoint.safetensors"), time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < stop:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 1 and "llmbook: stopped" in told
+    model, state = load_checkpoint(checkpoint)
+    assert 0 <= state["step"] < 100_000 and model.config.n_layer == 1
+    assert not Path("mine/model.safetensors").exists()
+
+
+def test_training_that_cannot_be(folder):
+    (folder / "empty.txt").write_text("")
+    (folder / "short.txt").write_text("too short")
+    for line, why in (
+        (["train", "nowhere.txt"], "nowhere.txt"),
+        (["train", "empty.txt"], "no text"),
+        (["train", "short.txt", *TINY, "--vocab-size", "258"], "too few"),
+        (["train", "a.txt", "--n-head", "3"], "n_head"),
+        (["train", "a.txt", "--steps", "0"], "n_steps"),
+        (["train", "a.txt", "--learning-rate", "-1"], "learning_rate"),
+        (["generate", "--model", "nowhere"], "nowhere"),
+    ):
+        with pytest.raises(SystemExit) as raised:
+            main(line)
+        told = str(raised.value)
+        assert told.startswith("llmbook: ") and why in told and "\n" not in told
+    assert not list(folder.rglob("*.safetensors"))
+
+
+def test_knobs_that_cannot_be(folder):
+    train("--steps", 2)
+    for knob, value in (("temperature", "-1"), ("top-k", "0"), ("top-p", "2")):
+        with pytest.raises(SystemExit, match=knob.replace("-", "_")):
+            main(["generate", "--model", "mine", f"--{knob}", value, "The"])
+
+
+@pytest.mark.parametrize("task", ["tour", "train", "generate"])
+def test_help_shows_examples(task, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main([task, "--help"])
+    assert raised.value.code == 0
+    told = capsys.readouterr().out
+    assert f"examples:\n  llmbook {task}" in told
+
+
+def test_tour(folder, monkeypatch, capsys):
+    """Prevents a tour that ends before its guest may speak."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Tambo had\nq\n"))
+    main(["tour", "--steps", "3", "--output", "teller"])
+    told = capsys.readouterr().out
+    assert "above the floor" in told and "Tambo had" in told
+    assert told.count("Puddock:") == 1
+    model, tokenizer = load_model("teller")
+    assert model.config.vocab_size == tokenizer.n_vocab
+
+
+def test_judge():
+    from llmbook.world import story
+
+    text = story(3).text
+    assert "yes" in cli.judge(text)
+    assert "'goat'" in cli.judge("goat " + text) and "begins" in cli.judge(
+        "goat " + text
+    )
+    first, *_ = text.split()
+    assert "'xyzzy'" in cli.judge(f"{first} xyzzy") and first in cli.judge(
+        f"{first} xyzzy"
+    )
+    assert "no end" in cli.judge(text.rsplit(" ", 1)[0])
+
+
+def test_tokenizer_tasks_do_not_wait_for_torch():
+    """Prevents a second of waiting before the help is shown."""
+    code = "import sys, llmbook.cli; sys.exit('torch' in sys.modules)"
+    assert not subprocess.run([sys.executable, "-c", code], env=os.environ).returncode
