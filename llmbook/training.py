@@ -14,14 +14,14 @@ Left out: several processes (the loop is one, and hands `Run.gradient` its batch
 
 __all__ = [
     "MODELS",
-    "TrainConfig",
-    "History",
+    "save_checkpoint",
+    "load_checkpoint",
+    "evaluate_loss",
     "matmul_peak",
     "flops_per_token",
     "best_precision",
-    "evaluate_loss",
-    "save_checkpoint",
-    "load_checkpoint",
+    "TrainConfig",
+    "History",
     "Run",
     "train",
     "ReadWord",
@@ -59,6 +59,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -81,276 +82,6 @@ from .world import Span, Story, score, stories
 #| code-fold: true
 END = "<|endoftext|>"  # before and behind each story
 CERTAIN = -0.01  # the log-probability from which on a word counts as known for sure
-
-
-#| code-fold: true
-COUNTS = {"n_steps": 1, "batch_size": 1, "accumulation_steps": 1, "warmup_steps": 0}
-COUNTS |= {"context_length": 1, "end_token": 0, "eval_every": 1, "checkpoint_every": 1}
-COUNTS |= {"seed": 0}
-NUMBERS = {"learning_rate": True, "muon_learning_rate": True, "grad_clip": True}
-NUMBERS |= {"final_learning_rate": False, "weight_decay": False}  # True: not zero
-MAY_BE_NONE = ("context_length", "end_token", "eval_every", "checkpoint_every")
-MAY_BE_NONE += ("grad_clip",)
-CHOICES = {"schedule": ("cosine", "linear", "trapezoid", "constant")}
-CHOICES |= {"optimizer": ("adamw", "muon"), "precision": ("float32", "bfloat16")}
-
-
-def is_number(
-    value,
-    whole: bool = False,  # whether it must be a whole one
-) -> bool:
-    """Tell a finite number from everything else."""
-    kinds = int if whole else (int, float)
-    return (
-        isinstance(value, kinds)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-
-
-def check_settings(
-    given: Mapping,  # name -> value
-) -> None:
-    """Raise ValueError for the first setting that cannot be by itself."""
-    for name, value in given.items():
-        if value is None and name in MAY_BE_NONE:
-            continue
-        least = COUNTS.get(name)
-        if least is not None and not (is_number(value, True) and value >= least):
-            told = f"{name} is {value!r}: give a whole number from {least} up"
-            raise ValueError(told + (", or None" if name in MAY_BE_NONE else ""))
-        if name in NUMBERS and not (
-            is_number(value) and (value > 0 or (value == 0 and not NUMBERS[name]))
-        ):
-            least = "above 0" if NUMBERS[name] else "from 0 up"
-            raise ValueError(f"{name} is {value!r}: give a number {least}")
-        if name in CHOICES and value not in CHOICES[name]:
-            known = ", ".join(map(repr, CHOICES[name]))
-            raise ValueError(f"{name} is {value!r}: choose of {known}")
-    betas = given["betas"]
-    if not (isinstance(betas, (tuple, list)) and len(betas) == 2) or not all(
-        is_number(beta) and 0 <= beta < 1 for beta in betas
-    ):
-        raise ValueError(f"betas is {betas!r}: give two numbers from 0 to below 1")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train; a setting that cannot be raises ValueError."""
-
-    n_steps: int  # updates of the weights
-    batch_size: int = 16  # B, rows that are worked on at the same time
-    accumulation_steps: int = 1  # batches whose gradients make one update
-    context_length: int | None = None  # T, tokens in a row; None: the model's
-    end_token: int | None = None  # its id, for rows that are whole documents
-    learning_rate: float = 1e-3  # of AdamW, at its highest
-    final_learning_rate: float = 0.0  # where it falls to
-    warmup_steps: int = 0  # updates in which it rises from 0
-    schedule: str = "cosine"  # or "linear", "trapezoid", "constant"
-    optimizer: str = "adamw"  # or "muon", for the matrices of the blocks
-    muon_learning_rate: float = 0.02  # Muon's, which rises and falls with AdamW's
-    betas: tuple[float, float] = (0.9, 0.95)  # what AdamW keeps of its two means
-    weight_decay: float = 0.1  # of matrices, times the learning rate
-    grad_clip: float | None = 1.0  # the longest gradient; None: any
-    precision: str = "float32"  # or "bfloat16", for products of matrices
-    compile: bool = False  # whether PyTorch compiles the model first
-    eval_every: int | None = None  # updates between validations; None: at the end
-    checkpoint_every: int | None = None  # updates between checkpoints; None: at the end
-    seed: int = 0  # of the order of the data, and of dropout
-    device: str | None = None  # such as "cuda"; None: where the model is
-
-    def __post_init__(self):
-        check_settings({each.name: getattr(self, each.name) for each in fields(self)})
-        object.__setattr__(self, "betas", tuple(self.betas))
-        if self.final_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"the learning rate falls from {self.learning_rate} to "
-                f"{self.final_learning_rate}: give a final_learning_rate that is lower"
-            )
-        if self.warmup_steps > self.n_steps:
-            raise ValueError(
-                f"{self.warmup_steps} of {self.n_steps} steps cannot be warm-up: give "
-                "fewer warmup_steps, or more n_steps"
-            )
-
-    def rate(
-        self,
-        step: int,  # the number of an update, from 0 on
-    ) -> float:  # AdamW's learning rate
-        """Say how fast to learn at a step."""
-        peak, final = self.learning_rate, self.final_learning_rate
-        ways = {"n_steps": self.n_steps, "warmup_steps": self.warmup_steps}
-        if self.schedule in ("cosine", "linear"):
-            shape = self.schedule
-            return learning_rate(step, peak=peak, final=final, shape=shape, **ways)
-        flat = learning_rate(step, peak=peak, final=peak, **ways)
-        if self.schedule == "constant":
-            return flat
-        # The second half of a fall from twice as high
-        high = {"peak": 2 * peak - final, "final": final, "shape": "linear"}
-        return min(flat, learning_rate(step, **high, **ways))
-
-
-@dataclass
-class History:
-    """What happened in a run: a number for each update, and the validations."""
-
-    losses: list[float] = field(default_factory=list)  # nats a token, of each update
-    grad_norms: list[float] = field(default_factory=list)  # lengths before clipping
-    learning_rates: list[float] = field(default_factory=list)  # AdamW's
-    tokens: list[int] = field(default_factory=list)  # predicted up to each update
-    seconds: list[float] = field(default_factory=list)  # of training up to each update
-    val_steps: list[int] = field(default_factory=list)  # updates before a validation
-    val_losses: list[float] = field(default_factory=list)  # nats a token
-    flops_per_token: float = 0.0  # operations, forward and backward
-    device: str = "cpu"
-    precision: str = "float32"
-    floor: float | None = None  # the loss of a perfect model, where it is known
-    finished: bool = False  # whether the last step has been made
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Give the speed of training, without validation."""
-        return self.tokens[-1] / self.seconds[-1] if self.tokens else 0.0
-
-    def utilisation(
-        self,
-        peak: float | None = None,  # operations a second; None: it is measured
-    ) -> float:  # from 0 to 1
-        """Say which share of the machine's peak went into the model."""
-        peak = peak or matmul_peak(self.device, self.precision)
-        return self.tokens_per_second * self.flops_per_token / peak
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(
-        cls,
-        text: str,  # from `to_json`
-    ) -> "History":
-        """Read it from JSON; ValueError if it is something else."""
-        try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"this is no history of a run: {error}") from None
-
-    def plot(
-        self,
-        points: int = 40,  # how many means of training losses to draw
-    ):  # a picture; see `llmbook.plots.plot_losses`
-        """Draw the losses, each training loss a mean since the place before."""
-        from llmbook.plots import plot_losses
-
-        n_steps = len(self.losses)
-        size = max(1, -(-n_steps // points))
-        places, curves = list(range(size, n_steps + 1, size)), {}
-        if len(self.val_steps) > 2:
-            places = [step for step in self.val_steps if step]
-            curves["validation"] = self.val_losses[-len(places) :]
-        parts = [self.losses[a:b] for a, b in zip([0, *places], places, strict=False)]
-        curves["training"] = [sum(part) / len(part) for part in parts]
-        return plot_losses(places, curves, floor=self.floor)
-
-
-@cache
-def matmul_peak(
-    device: str = "cpu",
-    precision: str = "float32",  # or "bfloat16"
-) -> float:  # operations a second
-    """Measure how fast this machine multiplies large matrices, in half a second."""
-    n = 1024 if device == "cpu" else 8192
-    a = torch.ones(n, n, dtype=getattr(torch, precision), device=device)
-    wait = getattr(torch, a.device.type).synchronize
-    best, end = math.inf, time.perf_counter() + 0.4
-    while best == math.inf or time.perf_counter() < end:
-        start = time.perf_counter()
-        a @ a
-        wait()
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
-
-
-def flops_per_token(
-    model: nn.Module,
-    context_length: int,  # T
-) -> float:  # operations for a token, forward and backward
-    """Count the work of training on a token as Chowdhery et al. (2022) do."""
-    linear = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)]
-    width = getattr(model.config, "n_layer", 0) * getattr(model.config, "n_embd", 0)
-    return 6.0 * sum(linear) + 12.0 * width * context_length
-
-
-def best_precision(
-    device: str = "cpu",
-) -> str:  # "bfloat16" where that multiplies faster, else "float32"
-    """Measure in which precision this machine is faster."""
-    plain, half = (matmul_peak(device, name) for name in ("float32", "bfloat16"))
-    return "bfloat16" if half > 1.3 * plain else "float32"
-
-
-#| code-fold: true
-def fit_context(
-    model: nn.Module,
-    context_length: int | None,  # as given
-) -> int:  # T
-    """Take the model's own context, or insist on one that it can look at."""
-    longest = model.config.context_length
-    if context_length is not None and not 1 <= context_length <= longest:
-        raise ValueError(
-            f"context_length is {context_length}, and this model looks at 1 to "
-            f"{longest} tokens: give fewer, or build a model with more"
-        )
-    return context_length or longest
-
-
-def count_targets(
-    targets: Tensor,  # (B, T) ids, or NO_TARGET
-) -> int:
-    """Count what is to be predicted."""
-    return int((targets != NO_TARGET).sum())
-
-
-def summed_loss(
-    model: nn.Module,
-    inputs: Tensor,  # (B, T) ids
-    targets: Tensor,  # (B, T) ids, or NO_TARGET
-) -> Tensor:  # () nats
-    """Add up the losses of all targets."""
-    return cross_entropy(model(inputs).float(), targets, reduction="sum")
-
-
-@contextmanager
-def evaluating(
-    model: nn.Module,
-):  # the model's device
-    """Put a model into evaluation mode for a while."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield next(model.parameters()).device
-    finally:
-        model.train(training)
-
-
-def evaluate_loss(
-    model: nn.Module,  # tokens (B, T) -> logits (B, T, V)
-    tokens,  # (N,) ids: a list, an array, a memory map or a tensor
-    batch_size: int = 16,  # B, rows read at the same time
-    context_length: int | None = None,  # T, tokens in a row; None: the model's
-    end_token: int | None = None,  # its id, for rows that are whole documents
-) -> float:  # nats a token
-    """Predict each token once, in the same rows every time, and give the mean loss."""
-    T = fit_context(model, context_length)
-    loader = token_loader(tokens, batch_size, T, shuffle=False, end_token=end_token)
-    total, count = 0.0, 0
-    with evaluating(model) as device:
-        for inputs, targets in loader:
-            total += summed_loss(model, inputs.to(device), targets.to(device)).item()
-            count += count_targets(targets)
-    return total / count
 
 
 #| code-fold: true
@@ -532,6 +263,282 @@ def load_checkpoint(
 
 
 #| code-fold: true
+def fit_context(
+    model: nn.Module,
+    context_length: int | None,  # as given
+) -> int:  # T
+    """Take the model's own context, or insist on one that it can look at."""
+    longest = model.config.context_length
+    if context_length is not None and not 1 <= context_length <= longest:
+        raise ValueError(
+            f"context_length is {context_length}, and this model looks at 1 to "
+            f"{longest} tokens: give fewer, or build a model with more"
+        )
+    return context_length or longest
+
+
+def count_targets(
+    targets: Tensor,  # (B, T) ids, or NO_TARGET
+) -> int:
+    """Count what is to be predicted."""
+    return int((targets != NO_TARGET).sum())
+
+
+def summed_loss(
+    model: nn.Module,
+    inputs: Tensor,  # (B, T) ids
+    targets: Tensor,  # (B, T) ids, or NO_TARGET
+) -> Tensor:  # () nats
+    """Add up the losses of all targets."""
+    return cross_entropy(model(inputs).float(), targets, reduction="sum")
+
+
+@contextmanager
+def evaluating(
+    model: nn.Module,
+):  # the model's device
+    """Put a model into evaluation mode for a while."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield next(model.parameters()).device
+    finally:
+        model.train(training)
+
+
+def evaluate_loss(
+    model: nn.Module,  # tokens (B, T) -> logits (B, T, V)
+    tokens,  # (N,) ids: a list, an array, a memory map or a tensor
+    batch_size: int = 16,  # B, rows read at the same time
+    context_length: int | None = None,  # T, tokens in a row; None: the model's
+    end_token: int | None = None,  # its id, for rows that are whole documents
+) -> float:  # nats a token
+    """Predict each token once, in the same rows every time, and give the mean loss."""
+    T = fit_context(model, context_length)
+    loader = token_loader(tokens, batch_size, T, shuffle=False, end_token=end_token)
+    total, count = 0.0, 0
+    with evaluating(model) as device:
+        for inputs, targets in loader:
+            total += summed_loss(model, inputs.to(device), targets.to(device)).item()
+            count += count_targets(targets)
+    return total / count
+
+
+@cache
+def matmul_peak(
+    device: str = "cpu",  # or such as "cuda"
+    precision: str = "float32",  # or "bfloat16"
+) -> float:  # operations a second
+    """Measure how fast this machine multiplies large matrices, in half a second."""
+    n = 1024 if device == "cpu" else 8192
+    a = torch.ones(n, n, dtype=getattr(torch, precision), device=device)
+    wait = getattr(torch, a.device.type).synchronize
+    best, end = math.inf, time.perf_counter() + 0.4
+    while best == math.inf or time.perf_counter() < end:
+        start = time.perf_counter()
+        a @ a
+        wait()
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def flops_per_token(
+    model: nn.Module,  # it has a .config
+    context_length: int,  # T
+) -> float:  # operations for a token, forward and backward
+    """Count the work of training on a token as Chowdhery et al. (2022) do."""
+    linear = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)]
+    width = getattr(model.config, "n_layer", 0) * getattr(model.config, "n_embd", 0)
+    return 6.0 * sum(linear) + 12.0 * width * context_length
+
+
+def best_precision(
+    device: str = "cpu",  # or such as "cuda"
+) -> str:  # "bfloat16" where that multiplies faster, else "float32"
+    """Measure in which precision this machine is faster."""
+    plain, half = (matmul_peak(device, name) for name in ("float32", "bfloat16"))
+    return "bfloat16" if half > 1.3 * plain else "float32"
+
+
+#| code-fold: true
+COUNTS = {"n_steps": 1, "batch_size": 1, "accumulation_steps": 1, "warmup_steps": 0}
+COUNTS |= {"context_length": 1, "end_token": 0, "eval_every": 1, "checkpoint_every": 1}
+COUNTS |= {"seed": 0}
+NUMBERS = {"learning_rate": True, "muon_learning_rate": True, "grad_clip": True}
+NUMBERS |= {"final_learning_rate": False, "weight_decay": False}  # True: not zero
+MAY_BE_NONE = ("context_length", "end_token", "eval_every", "checkpoint_every")
+MAY_BE_NONE += ("grad_clip",)
+CHOICES = {"schedule": ("cosine", "linear", "trapezoid", "constant")}
+CHOICES |= {"optimizer": ("adamw", "muon"), "precision": ("float32", "bfloat16")}
+
+
+def is_number(
+    value,
+    whole: bool = False,  # whether it must be a whole one
+) -> bool:
+    """Tell a finite number from everything else."""
+    kinds = int if whole else (int, float)
+    return (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def check_settings(
+    given: Mapping,  # name -> value
+) -> None:
+    """Raise ValueError for the first setting that cannot be by itself."""
+    for name, value in given.items():
+        if value is None and name in MAY_BE_NONE:
+            continue
+        least = COUNTS.get(name)
+        if least is not None and not (is_number(value, True) and value >= least):
+            told = f"{name} is {value!r}: give a whole number from {least} up"
+            raise ValueError(told + (", or None" if name in MAY_BE_NONE else ""))
+        if name in NUMBERS and not (
+            is_number(value) and (value > 0 or (value == 0 and not NUMBERS[name]))
+        ):
+            least = "above 0" if NUMBERS[name] else "from 0 up"
+            raise ValueError(f"{name} is {value!r}: give a number {least}")
+        if name in CHOICES and value not in CHOICES[name]:
+            known = ", ".join(map(repr, CHOICES[name]))
+            raise ValueError(f"{name} is {value!r}: choose of {known}")
+    betas = given["betas"]
+    if not (isinstance(betas, (tuple, list)) and len(betas) == 2) or not all(
+        is_number(beta) and 0 <= beta < 1 for beta in betas
+    ):
+        raise ValueError(f"betas is {betas!r}: give two numbers from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; a setting that cannot be raises ValueError."""
+
+    n_steps: int  # updates of the weights
+    batch_size: int = 16  # B, rows that are worked on at the same time
+    accumulation_steps: int = 1  # batches whose gradients make one update
+    context_length: int | None = None  # T, tokens in a row; None: the model's
+    end_token: int | None = None  # its id, for rows that are whole documents
+    learning_rate: float = 1e-3  # of AdamW, at its highest
+    final_learning_rate: float = 0.0  # where it falls to
+    warmup_steps: int = 0  # updates in which it rises from 0
+    schedule: str = "cosine"  # or "linear", "trapezoid", "constant"
+    optimizer: str = "adamw"  # or "muon", for the matrices of the blocks
+    muon_learning_rate: float = 0.02  # Muon's, which rises and falls with AdamW's
+    betas: tuple[float, float] = (0.9, 0.95)  # what AdamW keeps of its two means
+    weight_decay: float = 0.1  # of matrices, times the learning rate
+    grad_clip: float | None = 1.0  # the longest gradient; None: any
+    precision: str = "float32"  # or "bfloat16", for products of matrices
+    compile: bool = False  # whether PyTorch compiles the model first
+    eval_every: int | None = None  # updates between validations; None: at the end
+    checkpoint_every: int | None = None  # updates between checkpoints; None: at the end
+    seed: int = 0  # of the order of the data, and of dropout
+    device: str | None = None  # such as "cuda"; None: where the model is
+
+    def __post_init__(self):
+        check_settings({each.name: getattr(self, each.name) for each in fields(self)})
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"the learning rate falls from {self.learning_rate} to "
+                f"{self.final_learning_rate}: give a final_learning_rate that is lower"
+            )
+        if self.warmup_steps > self.n_steps:
+            raise ValueError(
+                f"{self.warmup_steps} of {self.n_steps} steps cannot be warm-up: give "
+                "fewer warmup_steps, or more n_steps"
+            )
+
+    def rate(
+        self,
+        step: int,  # the number of an update, from 0 on
+    ) -> float:  # AdamW's learning rate
+        """Say how fast to learn at a step."""
+        peak, final = self.learning_rate, self.final_learning_rate
+        ways = {"n_steps": self.n_steps, "warmup_steps": self.warmup_steps}
+        if self.schedule in ("cosine", "linear"):
+            shape = self.schedule
+            return learning_rate(step, peak=peak, final=final, shape=shape, **ways)
+        flat = learning_rate(step, peak=peak, final=peak, **ways)
+        if self.schedule == "constant":
+            return flat
+        # The second half of a fall from twice as high
+        high = {"peak": 2 * peak - final, "final": final, "shape": "linear"}
+        return min(flat, learning_rate(step, **high, **ways))
+
+
+@dataclass
+class History:
+    """What happened in a run: a number for each update, and the validations."""
+
+    losses: list[float] = field(default_factory=list)  # nats a token, of each update
+    grad_norms: list[float] = field(default_factory=list)  # lengths before clipping
+    learning_rates: list[float] = field(default_factory=list)  # AdamW's
+    tokens: list[int] = field(default_factory=list)  # predicted up to each update
+    seconds: list[float] = field(default_factory=list)  # of training up to each update
+    val_steps: list[int] = field(default_factory=list)  # updates before a validation
+    val_losses: list[float] = field(default_factory=list)  # nats a token
+    flops_per_token: float = 0.0  # operations, forward and backward
+    device: str = "cpu"
+    precision: str = "float32"
+    floor: float | None = None  # the loss of a perfect model, where it is known
+    finished: bool = False  # whether the last step has been made
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Give the speed of training, without validation."""
+        return self.tokens[-1] / self.seconds[-1] if self.tokens else 0.0
+
+    def utilisation(
+        self,
+        peak: float | None = None,  # operations a second; None: it is measured
+    ) -> float:  # from 0 to 1
+        """Say which share of the machine's peak went into the model."""
+        peak = peak or matmul_peak(self.device, self.precision)
+        return self.tokens_per_second * self.flops_per_token / peak
+
+    def to_json(self) -> str:  # one object, its keys the names of the fields
+        """Write it as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(
+        cls,
+        text: str,  # from `to_json`
+    ) -> "History":  # the same
+        """Read it from JSON; ValueError if it is something else."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"this is no history of a run: {error}") from None
+
+    def plot(
+        self,
+        points: int = 40,  # how many means of training losses to draw
+    ):  # a picture; see `llmbook.plots.plot_losses`
+        """Draw the losses, each training loss a mean since the place before."""
+        from llmbook.plots import plot_losses
+
+        n_steps = len(self.losses)
+        size = max(1, -(-n_steps // points))
+        places, curves = list(range(size, n_steps + 1, size)), {}
+        if len(self.val_steps) > 2:
+            places = [step for step in self.val_steps if step]
+            curves["validation"] = self.val_losses[-len(places) :]
+        parts = [self.losses[a:b] for a, b in zip([0, *places], places, strict=False)]
+        curves["training"] = [sum(part) / len(part) for part in parts]
+        drawing = plot_losses(places, curves, floor=self.floor)
+        if len(curves) > 1:  # two names that would lie upon each other
+            names = drawing.figure.axes[0].texts[:2]
+            below_first = sorted(names, key=lambda name: name.xy[1])
+            for name, shift in zip(below_first, (-5, 5), strict=True):
+                name.xyann = (6, shift)
+        return drawing
+
+
+#| code-fold: true
 PATIENCE = 10  # updates after which a GPU is asked for its losses
 
 
@@ -613,7 +620,7 @@ class Run:
         self,
         model: nn.Module,  # tokens (B, T) -> logits (B, T, V); it has a .config
         tokens,  # (N,) ids to learn from
-        config: TrainConfig,
+        config: TrainConfig,  # how
     ):
         device = torch.device(config.device or next(model.parameters()).device)
         self.model, self.config, self.device = model.to(device), config, device
@@ -900,7 +907,7 @@ def train(
     model: nn.Module,  # tokens (B, T) -> logits (B, T, V); it has a .config
     train_tokens,  # (N,) ids to learn from
     val_tokens,  # (N,) ids to measure by; None: no validation
-    config: TrainConfig,
+    config: TrainConfig,  # how
     *,
     checkpoint: str | os.PathLike | None = None,  # a file; if there, the run goes on
     floor: float | None = None,  # the loss of a perfect model, to be shown beside
@@ -1047,7 +1054,7 @@ def excess(
     stories: Iterable[Story | str],  # fresh ones
     batch_size: int = 32,  # B, stories read at the same time
     level: str = "nursery",  # the world that the stories are of
-) -> Excess:
+) -> Excess:  # in nats a story, a token and a word
     """Measure how far a model is above the floor, and by which kinds of knowledge."""
     texts = [getattr(each, "text", each) for each in stories]
     if len(texts) < 2:
@@ -1084,7 +1091,7 @@ MODEL_FILES = ("model.safetensors", "tokenizer.json")
 
 def save_model(
     folder: str | os.PathLike,  # made if it is not there
-    model: nn.Module,
+    model: nn.Module,  # of a kind that is in MODELS
     tokenizer: BPETokenizer,  # the model's own
     dtype: torch.dtype | None = None,  # of the weights; None: as they are
 ) -> None:
@@ -1119,9 +1126,9 @@ def load_model(
 
 
 #| code-fold: true
-N_STEPS = 2400  # updates of the storyteller: about five minutes on two CPU cores
-SHAPE = {"context_length": 128, "n_layer": 4, "n_head": 4, "n_embd": 128}
-SHAPE |= {"bias": False, "rotary": True}
+N_STEPS = 4500  # updates of the storyteller: about five minutes on two CPU cores
+SHAPE = {"context_length": 160, "n_layer": 4, "n_head": 4, "n_embd": 128}
+SHAPE |= {"bias": False}
 RECIPE = {"batch_size": 16, "learning_rate": 0.008, "betas": (0.9, 0.98)}
 RECIPE |= {"optimizer": "muon", "muon_learning_rate": 0.01, "weight_decay": 0.0}
 RECIPE |= {"schedule": "trapezoid"}
@@ -1131,8 +1138,8 @@ class StoryData(NamedTuple):
     """What a storyteller learns from, and what it is measured by."""
 
     tokenizer: BPETokenizer
-    train_tokens: list[int]  # of stories, each with the end token behind it
-    val_tokens: list[int]  # of other stories
+    train_tokens: np.ndarray  # (N,) of stories, each with the end token behind it
+    val_tokens: np.ndarray  # (M,) of other stories
     floor: float  # nats a token that a perfect model loses on the latter
 
 
@@ -1141,7 +1148,7 @@ def storyteller_data(
     n_val: int = 200,  # to measure by
     seed: int = 0,  # streams of other seeds hold other stories
     tokenizer: BPETokenizer | None = None,  # None: one is made for these stories
-) -> StoryData:
+) -> StoryData:  # tokens in memory, about 72 a story
     """Draw stories of the nursery, and make their tokenizer."""
     texts = [each.text for each in stories(n_stories, seed=2 * seed)]
     held_out = list(stories(n_val, seed=2 * seed + 1))
@@ -1149,7 +1156,8 @@ def storyteller_data(
     end = tokenizer.special_tokens[END]
 
     def tokens_of(texts):
-        return [i for text in texts for i in (*tokenizer.encode(text), end)]
+        ids = (i for text in texts for i in (*tokenizer.encode(text), end))
+        return np.fromiter(ids, np.uint16)
 
     val_tokens = tokens_of(each.text for each in held_out)
     floor = -sum(each.log_prob for each in held_out) / len(val_tokens)
@@ -1160,19 +1168,22 @@ def storyteller_model(
     vocab_size: int,  # V
     seed: int = 0,  # of the weights
     **changes,  # fields of `GPTConfig` that are to differ
-) -> GPT:
+) -> GPT:  # of 0.9 million numbers
     """Build the storyteller before it has learned anything.
 
     The matrix behind the heads begins as the inverse of the one that makes the values,
-    so that what all heads look at is handed on as it is: copying has a start.
+    so that what all heads look at is handed on as it is; embeddings and what is handed
+    on are of one size.
     """
     torch.manual_seed(seed)
     model = GPT(GPTConfig(vocab_size, **(SHAPE | changes)))
     with torch.no_grad():
+        for table in (model.wte, model.wpe):
+            nn.init.normal_(table.weight, std=0.2)
         for block in model.h:
             values = block.attn.c_attn.weight[2 * model.config.n_embd :]
             nn.init.orthogonal_(values)
-            block.attn.c_proj.weight.copy_(values.T)
+            block.attn.c_proj.weight.copy_(0.2 * values.T)
     return model
 
 
@@ -1186,7 +1197,7 @@ def train_storyteller(
     progress: bool | None = None,  # whether to show a bar; None: on a terminal
     on_step: Callable[[Run], object] | None = None,  # called after each update
     **changes,  # settings of `TrainConfig` that are to differ
-) -> tuple[GPT, BPETokenizer, History]:
+) -> tuple[GPT, BPETokenizer, History]:  # the model in evaluation mode
     """Train the storyteller of this book, on as many stories as fit into the steps."""
     n_steps = n_steps or N_STEPS
     settings = {"precision": best_precision(), "warmup_steps": min(30, n_steps // 4)}
@@ -1203,7 +1214,7 @@ def train_storyteller(
     return model, data.tokenizer, history
 
 
-def load_storyteller() -> tuple[GPT, BPETokenizer]:
+def load_storyteller() -> tuple[GPT, BPETokenizer]:  # in evaluation mode
     """Give the storyteller and its tokenizer; FileNotFoundError if nobody made it."""
     folder = Path(str(files("llmbook") / "data" / "storyteller"))
     if not folder.is_dir():

@@ -116,12 +116,12 @@ def test_a_broken_mask_goes_below_the_floor(data, settings, monkeypatch):
     def short():
         model = storyteller_model(data.tokenizer.n_vocab, n_layer=1)
         rates = {"learning_rate": 0.01, "muon_learning_rate": 0.02, "batch_size": 8}
-        config = settings(200, optimizer="muon", weight_decay=0.0, **rates)
+        config = settings(100, optimizer="muon", weight_decay=0.0, **rates)
         train(model, stories_of(data), None, config)
         return excess(model, data.tokenizer, stories(60, seed=78))
 
     def stories_of(data):
-        return storyteller_data(1600, 2, tokenizer=data.tokenizer).train_tokens
+        return storyteller_data(800, 2, tokenizer=data.tokenizer).train_tokens
 
     honest = short()
     assert honest.mean > 0 and not honest.leaks
@@ -134,7 +134,7 @@ def test_the_storyteller_begins_by_copying(data):
     for block in model.h:
         values = block.attn.c_attn.weight[-model.config.n_embd :]
         product = block.attn.c_proj.weight @ values
-        torch.testing.assert_close(product, torch.eye(128), rtol=0, atol=1e-5)
+        torch.testing.assert_close(product, 0.2 * torch.eye(128), rtol=0, atol=1e-5)
     same = storyteller_model(data.tokenizer.n_vocab)
     assert all(map(torch.equal, model.parameters(), same.parameters()))
     other = storyteller_model(data.tokenizer.n_vocab, seed=1)

@@ -141,7 +141,10 @@ def test_accumulated_training_equals_training(data, build, settings):
 @pytest.mark.parametrize("windows", [True, False])
 def test_evaluate_loss_equals_a_slow_reference(windows, data, build):
     model, T = build(dropout=0.5), 16
-    tokens, end = data.val_tokens[:330], data.tokenizer.special_tokens["<|endoftext|>"]
+    tokens, end = (
+        data.val_tokens[:330].tolist(),
+        data.tokenizer.special_tokens["<|endoftext|>"],
+    )
     rows = [tokens[i : i + T + 1] for i in range(0, len(tokens) - 1, T)]
     if not windows:
         T, rows, row = 128, [], [end]
