@@ -32,7 +32,9 @@ def letters(tmp_path_factory):
 def test_training_prints_steps_and_race(letters):
     out = printed("training", LLMBOOK_DATA=letters)
     for precision in ("float32", "bfloat16"):
-        assert re.search(rf"^llmbook +{precision} +\d+\.\d +[\d,]+ +\d+%$", out, re.M)
+        assert re.search(
+            rf"^llmbook, exact GELU +{precision} +\d+\.\d +[\d,]+ +\d+%$", out, re.M
+        )
     assert len(re.findall(r"^(?:nanoGPT|ours).+ x +\d\.\d{3}", out, re.M)) == 3
     assert "GPU" in out or "bfloat16, compiled" in out
 
