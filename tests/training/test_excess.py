@@ -116,12 +116,12 @@ def test_a_broken_mask_goes_below_the_floor(data, settings, monkeypatch):
     def short():
         model = storyteller_model(data.tokenizer.n_vocab, n_layer=1)
         rates = {"learning_rate": 0.01, "muon_learning_rate": 0.02, "batch_size": 8}
-        config = settings(100, optimizer="muon", weight_decay=0.0, **rates)
+        config = settings(150, optimizer="muon", weight_decay=0.0, **rates)
         train(model, stories_of(data), None, config)
         return excess(model, data.tokenizer, stories(60, seed=78))
 
     def stories_of(data):
-        return storyteller_data(800, 2, tokenizer=data.tokenizer).train_tokens
+        return storyteller_data(1200, 2, tokenizer=data.tokenizer).train_tokens
 
     honest = short()
     assert honest.mean > 0 and not honest.leaks
