@@ -670,28 +670,26 @@ class Knobs:
         return [[*row[:n].tolist(), float(row[n:].sum())] for row in rows]
 
     def __repr__(self):
+        rows = zip(*self.columns(), strict=True)
+        cells = [[f"{x:.1%}" if x else "-" for x in row] for row in rows]
         names = [name for name, _ in self.settings]
-        values = zip(*self.columns(), strict=True)
-        cells = [[f"{x:.1%}" if x else "-" for x in row] for row in values]
         return write_table([*self.labels, "all others"], names, cells)
 
     def _repr_html_(self):
         scores = ",".join(f"{x:.2f}" for x in self.scores.tolist())
+        labels = map(html.escape, [*self.labels, "all others"])
         rows = "\n".join(
-            f'<div class="row"><span>{html.escape(label)}</span><span>'
+            f'<div class="row"><span>{label}</span><span>'
             f'<span class="bar" style="width:{100 * chance:.1f}%"></span></span>'
             f"<span>{chance:.1%}</span></div>"
-            for label, chance in zip(
-                [*self.labels, "all others"], self.columns()[0], strict=True
-            )
+            for label, chance in zip(labels, self.columns()[0], strict=True)
         )
         name = f"knobs-{zlib.crc32(scores.encode()):08x}"
         values = {"id": name, "rows": rows, "scores": f"[{scores}]"}
         return Template(KNOBS_PAGE).substitute(values)
 
     def _repr_png_(self):
-        file = io.BytesIO()
-        self.draw().savefig(file, format="png")
+        self.draw().savefig(file := io.BytesIO(), format="png")
         return file.getvalue()
 
     def draw(self):  # a matplotlib figure
@@ -701,9 +699,8 @@ class Knobs:
         size = {"figsize": (7, 5.2), "dpi": 130, "layout": "constrained"}
         figure, axes = plt.subplots(2, 3, sharex=True, sharey=True, **size)
         names = [*self.labels, "all others"]
-        for panel, (title, _), chances in zip(
-            axes.flat, self.settings, self.columns(), strict=True
-        ):
+        settings = zip(axes.flat, self.settings, self.columns(), strict=True)
+        for panel, (title, _), chances in settings:
             panel.barh(names, [100 * x for x in chances], color="#1f5fa8")
             for y, chance in enumerate(chances):
                 if not chance:
