@@ -64,17 +64,6 @@ def cross_entropy(
     return loss.view(targets.shape) if reduction == "none" else loss
 
 
-def check_rates(
-    **rates: float,  # name -> what was given
-) -> None:
-    """Insist on finite numbers from zero up."""
-    for name, value in rates.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} is {value!r}: give a number")
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} is {value}: give a finite number from 0 up")
-
-
 def adam_step(
     p: Tensor,  # a parameter; changed in place
     g: Tensor,  # its gradient
@@ -93,6 +82,18 @@ def adam_step(
     m_hat = m / (1 - betas[0] ** step)
     v_hat = v / (1 - betas[1] ** step)
     p.sub_(lr * m_hat / (v_hat.sqrt() + eps))
+
+
+#| code-fold: true
+def check_rates(
+    **rates: float,  # name -> what was given
+) -> None:
+    """Insist on finite numbers from zero up."""
+    for name, value in rates.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} is {value!r}: give a number")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value}: give a finite number from 0 up")
 
 
 class AdamW(torch.optim.Optimizer):
@@ -264,7 +265,7 @@ def learning_rate(
     warmup_steps: int = 0,  # steps until the peak is reached
     final: float = 0.0,  # the rate after the last step
     shape: str = "cosine",  # the way down: "cosine" or "linear"
-) -> float:
+) -> float:  # the rate of this step
     """Rise to the peak in a straight line, then come down."""
     if shape not in ("cosine", "linear"):
         raise ValueError(f"shape is {shape!r}: choose 'cosine' or 'linear'")
