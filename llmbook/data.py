@@ -429,7 +429,7 @@ def read_header(
             )
         header = TokenHeader(**fields)
         wanted = HEADER + header.count * header.dtype.itemsize
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: its header is not whole") from error
     if size != wanted:
         raise ValueError(

@@ -144,6 +144,14 @@ def test_a_strange_header(file):
         read_tokens(file)
 
 
+@pytest.mark.parametrize("head", [b"\xff\xfe\xfd", b"{", b"[1]", b"7"])
+def test_a_garbled_header(file, head):
+    content = file.read_bytes()
+    file.write_bytes((content[:15] + head).ljust(512) + content[512:])
+    with refused("is damaged: its header is not whole"):
+        read_tokens(file)
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_tokens(tmp_path / "none.tokens")
