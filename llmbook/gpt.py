@@ -154,10 +154,15 @@ class Block(nn.Module):
 #| code-fold: true
 def check_tokens(
     tokens: Tensor,  # (B, T) ids
-    start: int,  # how many tokens stand before them
+    cache: Sequence[Cache] | None,  # a memory of earlier tokens a layer
     config: GPTConfig,  # the model that is to read them
 ) -> None:
     """Raise ValueError or TypeError unless the model can read these ids."""
+    if cache is not None and len(cache) != config.n_layer:
+        raise ValueError(
+            f"a cache for {len(cache)} layers, and this model has {config.n_layer}: "
+            "give one memory a layer"
+        )
     if not isinstance(tokens, Tensor):
         raise TypeError(
             f"tokens are of the type {type(tokens).__name__}: give a tensor of ids, "
@@ -173,6 +178,7 @@ def check_tokens(
             f"tokens are numbers of the type {tokens.dtype}: give ids, such as "
             "tokens.long()"
         )
+    start = 0 if cache is None else cache[0].length
     end, longest = start + tokens.shape[1], config.context_length
     if end > longest:
         raise ValueError(
@@ -218,10 +224,11 @@ class GPT(nn.Module):
         cache: Sequence[Cache] | None = None,  # a memory of earlier tokens a layer
     ) -> Tensor:  # (B, T, C)
         """Everything but the last layer: what the model makes of each token."""
-        start = 0 if cache is None else cache[0].length
-        self.check(tokens, start)
+        if not torch.compiler.is_compiling():
+            check_tokens(tokens, cache, self.config)
         x = self.wte(tokens)  # (B, T, C)
         if self.wpe is not None:
+            start = 0 if cache is None else cache[0].length
             x = x + self.wpe.weight[start : start + tokens.shape[1]]  # + (T, C)
         if self.config.dropout:
             x = F.dropout(x, self.config.dropout, self.training)
@@ -236,15 +243,6 @@ class GPT(nn.Module):
     ) -> Tensor:  # (B, T, V) the logits of each next token
         """Score every possible next token after each token."""
         return self.lm_head(self.features(tokens, cache))
-
-    def check(
-        self,
-        tokens: Tensor,  # (B, T) ids
-        start: int = 0,  # how many tokens stand before them
-    ) -> None:
-        """Refuse what is no ids, too many of them, or none of this vocabulary."""
-        if not torch.compiler.is_compiling():
-            check_tokens(tokens, start, self.config)
 
 
 def count_parameters(

@@ -7,6 +7,8 @@ import torch
 
 from llmbook.gpt import GPT, GPTConfig
 
+from .peer import SmallCache
+
 TINY = GPTConfig(vocab_size=11, context_length=8, n_layer=1, n_head=2, n_embd=8)
 
 
@@ -90,3 +92,11 @@ def test_no_tensor(model, tokens):
 def test_both_kinds_of_whole_numbers(model):
     tokens = torch.tensor([[1, 2, 3]])
     assert torch.equal(model(tokens), model(tokens.int()))
+
+
+@pytest.mark.parametrize("n", [0, 2, 12])
+def test_a_cache_of_another_depth(model, n):
+    cache = [SmallCache() for _ in range(n)]
+    with refused(f"a cache for {n} layers, and this model has 1: give one memory"):
+        model(torch.tensor([[1, 2, 3]]), cache)
+    assert not any(each.length for each in cache)
