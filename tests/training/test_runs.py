@@ -367,4 +367,4 @@ def test_tensorboard(data, build, settings, tmp_path):
     logged = events.Scalars("loss/training")
     assert [event.step for event in logged] == [1, 2, 3, 4]
     assert [event.value for event in logged] == pytest.approx(history.losses)
-    assert [event.step for event in events.Scalars("loss/validation")] == [2, 4]
+    assert [event.step for event in events.Scalars("loss/validation")] == [0, 2, 4]
