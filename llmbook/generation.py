@@ -25,6 +25,7 @@ __all__ = [
     "stream",
     "stream_text",
     "pack",
+    "Knobs",
     "show_knobs",
 ]
 
