@@ -50,7 +50,7 @@ def test_a_saved_state_goes_on(ours):
     straight = small_gpt()
     optimizer = ours(straight.parameters(), **RATES)
     learn(straight, [optimizer], 5)
-    later, again = copy.deepcopy(straight), ours(small_gpt().parameters())
+    later = copy.deepcopy(straight)
     again = ours(later.parameters())
     again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     learn(straight, [optimizer], 5), learn(later, [again], 5)

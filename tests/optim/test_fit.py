@@ -1,6 +1,7 @@
 """The schedule, and the small loop."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ def rates(**ways):
 def test_warm_up_then_down():
     up = rates(n_steps=20, warmup_steps=4, shape="linear")
     assert up[:4] == [0.25, 0.5, 0.75, 1.0] and up[4] == 1.0
-    assert all(a > b for a, b in zip(up[4:], up[5:], strict=False))
+    assert all(a > b for a, b in pairwise(up[4:]))
     assert up[-1] == pytest.approx(1 / 16)
 
 
