@@ -583,7 +583,8 @@ def pack(
 KNOBS_PAGE = """\
 <style>
 #$id label, #$id .row { display: grid; align-items: center; gap: 0 .6em;
-  grid-template-columns: 7em minmax(0, 1fr) 4em; line-height: 1.5; }
+  grid-template-columns: 7em minmax(0, 1fr) 4em; line-height: 1.5;
+  text-align: left; white-space: nowrap; }
 #$id label { max-width: 30em; }
 #$id .row { font-family: monospace; }
 #$id .row span:last-child, #$id output { text-align: right; }
@@ -645,6 +646,7 @@ $rows
 </script>"""
 
 
+#| code-fold: true
 class Knobs:
     """A distribution with knobs in a notebook, panels in print, a table elsewhere."""
 
