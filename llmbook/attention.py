@@ -72,9 +72,10 @@ def causal_attention(
             f"{T} queries and only {S} keys: the queries are of the last tokens, so "
             "give the keys of all of them"
         )
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
+    half_on_cpu = q.dtype == torch.bfloat16 and q.device.type == "cpu"
+    if half_on_cpu and torch.is_grad_enabled() and S <= 512:
         # Here the fused kernel's backward pass is slow: written out, a whole training
-        # step takes two thirds of the time.
+        # step takes two thirds of the time, and as long as S is short, little memory.
         ahead = torch.full((T, S), -torch.inf, dtype=q.dtype).triu(S - T + 1)
         weights = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1) + ahead).softmax(-1)
         return F.dropout(weights, dropout) @ v

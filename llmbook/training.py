@@ -1126,7 +1126,7 @@ def load_model(
 
 
 #| code-fold: true
-N_STEPS = 4500  # updates of the storyteller: about five minutes on two CPU cores
+N_STEPS = 5500  # updates of the storyteller: about five minutes on two CPU cores
 SHAPE = {"context_length": 160, "n_layer": 4, "n_head": 4, "n_embd": 128}
 SHAPE |= {"bias": False}
 RECIPE = {"batch_size": 16, "learning_rate": 0.008, "betas": (0.9, 0.98)}
