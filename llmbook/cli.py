@@ -353,7 +353,7 @@ def make_parser() -> argparse.ArgumentParser:
         task = rooms.add_parser(name, **about, epilog=examples, formatter_class=shown)
         task.set_defaults(run=run)
         if name == "tour":
-            steps = {"--steps": (int, 1500, "updates of the weights")}
+            steps = {"--steps": (int, 3500, "updates of the weights")}
             add_numbers(task, steps | {"--seed": (int, 0, "of everything")})
             task.add_argument("--output", metavar="FOLDER", help="where to keep it")
         elif name == "train":
