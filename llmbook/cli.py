@@ -118,9 +118,17 @@ def report(run) -> None:
 
 def train_model(given: argparse.Namespace) -> None:
     """Train a tokenizer and a model on text files."""
+    import torch
+
     from llmbook.data import read_tokens, write_tokens
     from llmbook.gpt import GPT, GPTConfig, count_parameters
-    from llmbook.training import TrainConfig, best_precision, save_model, train
+    from llmbook.training import (
+        TrainConfig,
+        best_precision,
+        load_checkpoint,
+        save_model,
+        train,
+    )
 
     shape = {"n_layer": given.n_layer, "n_head": given.n_head, "n_embd": given.n_embd}
     context = {"context_length": given.context_length, "dropout": given.dropout}
@@ -151,10 +159,14 @@ def train_model(given: argparse.Namespace) -> None:
             f"{len(tokens):,} tokens of text are too few for a context of "
             f"{given.context_length}: give more text, or a smaller --context-length"
         )
+    torch.manual_seed(given.seed)
     model = GPT(replace(shape, vocab_size=tokenizer.n_vocab))
     print(f"{len(tokens):,} tokens, the last {held_out:,} of them held out")
     print(f"{count_parameters(model.config):,} parameters")
     checkpoint = folder / "checkpoint.safetensors"
+    if checkpoint.exists():  # what is faster was measured then, and may differ now
+        _, state = load_checkpoint(checkpoint)
+        config = replace(config, precision=state["config"]["precision"])
     parts = tokens[:-held_out], tokens[-held_out:]
     history = train(model, *parts, config, checkpoint=checkpoint, on_step=report)
     if not history.finished:
@@ -239,6 +251,10 @@ def tour(given: argparse.Namespace) -> None:
     from llmbook.training import storyteller_data, storyteller_model, train_storyteller
     from llmbook.world import story
 
+    if given.steps < 1:
+        raise ValueError(f"--steps is {given.steps}: give a whole number from 1 up")
+    if given.output is not None:  # now, not after the training
+        Path(given.output).mkdir(parents=True, exist_ok=True)
     say(TOUR[0], n=16 * given.steps)
     example = story(given.seed).text
     print(fill(example, 78))

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import torch
 
 from llmbook import cli
 from llmbook.cli import main
@@ -72,6 +73,49 @@ def test_an_interrupted_training_goes_on(folder):
     assert not Path("mine/model.safetensors").exists()
 
 
+def stop_at(step):
+    def report(run):
+        if run.step == step:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(folder, monkeypatch):
+    """Prevents a run that its own checkpoint refuses, since a measurement differs."""
+    measured = iter(["bfloat16", "float32", "bfloat16"])
+    monkeypatch.setattr("llmbook.training.best_precision", lambda: next(measured))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="stopped"):
+        patch.setattr(cli, "report", stop_at(3))
+        train("--steps", 6)
+    assert load_checkpoint("mine/checkpoint.safetensors")[1]["step"] == 2
+    train("--steps", 6)
+    Path("mine").rename("first")
+    train("--steps", 6)
+    first, second = (load_model(name)[0].state_dict() for name in ("first", "mine"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_seed_decides_the_first_weights(folder):
+    """Prevents `--seed` from deciding the order of the data alone."""
+
+    def first_weights(seed):
+        torch.manual_seed(7)
+        with pytest.raises(SystemExit, match="stopped"):
+            train("--steps", 6, "--seed", seed)
+        path = Path("mine/checkpoint.safetensors")
+        model, state = load_checkpoint(path)
+        path.unlink()
+        assert state["step"] == 0
+        return model.wte.weight
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "report", stop_at(1))
+        one, other = first_weights(1), first_weights(2)
+        torch.testing.assert_close(one, first_weights(1), rtol=0, atol=0)
+    assert not torch.equal(one, other)
+
+
 def test_training_that_cannot_be(folder):
     (folder / "empty.txt").write_text("")
     (folder / "short.txt").write_text("too short")
@@ -82,6 +126,8 @@ def test_training_that_cannot_be(folder):
         (["train", "a.txt", "--n-head", "3"], "n_head"),
         (["train", "a.txt", "--steps", "0"], "n_steps"),
         (["train", "a.txt", "--learning-rate", "-1"], "learning_rate"),
+        (["tour", "--steps", "0"], "--steps is 0"),
+        (["tour", "--steps", "2", "--output", "a.txt"], "a.txt"),
         (["generate", "--model", "nowhere"], "nowhere"),
     ):
         with pytest.raises(SystemExit) as raised:
