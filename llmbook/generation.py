@@ -99,6 +99,8 @@ def next_probs(
     Among equals the smaller id is kept. Temperature 0 puts everything on the best.
     """
     check_knobs(temperature, top_k, top_p, min_p)
+    if logits.device.type == "mps":  # Apple's GPUs have no float64
+        logits = logits.cpu()
     best, ids = find_best(logits)
     if temperature == 0:
         return torch.zeros_like(logits, dtype=torch.float64).scatter(-1, ids, 1.0)

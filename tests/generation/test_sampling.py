@@ -166,3 +166,30 @@ def test_logits_are_left_as_they_were():
         logits, top_k=3, top_p=0.5, repetition_penalty=2.0, previous=[[1], [2, 3]]
     )
     assert torch.equal(logits, before)
+
+
+class OnApple(torch.Tensor):
+    """A tensor that refuses what one on Apple's GPUs refuses, wherever it lies."""
+
+    device = torch.device("mps")
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if torch.float64 in (kwargs or {}).values() or function is torch.Tensor.double:
+            raise TypeError("the MPS framework does not support float64")
+        if function is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+@pytest.mark.parametrize("knobs", [{}, {"temperature": 0}, {"top_k": 5, "top_p": 0.5}])
+def test_devices_without_double_precision(knobs):
+    """Prevents a model on Apple's GPU from being unable to write."""
+    logits = torch.randn(3, 20)
+    probs = next_probs(logits.as_subclass(OnApple), **knobs)
+    torch.testing.assert_close(probs, next_probs(logits, **knobs), rtol=0, atol=0)
+    draws = (
+        sample_next(each, generator=torch.Generator().manual_seed(0), **knobs)
+        for each in (logits, logits.as_subclass(OnApple))
+    )
+    assert len({tuple(ids.tolist()) for ids in draws}) == 1
