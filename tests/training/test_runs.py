@@ -11,7 +11,15 @@ import torch
 from torch.nn import functional as F
 
 from llmbook.data import token_loader
-from llmbook.training import History, Run, TrainConfig, evaluate_loss, train
+from llmbook.gpt import GPT, GPTConfig, count_flops
+from llmbook.training import (
+    History,
+    Run,
+    TrainConfig,
+    evaluate_loss,
+    flops_per_token,
+    train,
+)
 from tests.training.conftest import same_weights
 
 
@@ -332,6 +340,15 @@ def test_histories_go_to_json_and_back(data, build, settings):
     for text in ("{", "[]", '{"no": 1}'):
         with pytest.raises(ValueError, match="this is no history of a run"):
             History.from_json(text)
+
+
+@pytest.mark.parametrize("rotary", [True, False])
+def test_the_work_counted_is_that_of_the_shape(rotary):
+    """Prevents two counts of the same work, of a model and of its shape."""
+    config = GPTConfig(50, 32, n_layer=3, n_head=2, n_embd=16, rotary=rotary)
+    for T in (1, 20, 32):
+        counted = flops_per_token(GPT(config), T)
+        assert counted == count_flops(config, T, training=True)
 
 
 def test_histories_are_drawn(data, build, settings):
