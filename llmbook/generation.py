@@ -560,6 +560,12 @@ class PackedLinear(nn.Module):
         multiply = torch.ops.mkldnn._linear_pointwise
         return multiply(x, self.matrix, self.bias, "none", [], "")
 
+    def _save_to_state_dict(self, *_):
+        raise TypeError(
+            "a packed model cannot be saved, since its matrices lie as this machine "
+            "reads them: save the model that it was made from"
+        )
+
 
 def pack(
     model: nn.Module,  # a model to write with

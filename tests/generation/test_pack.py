@@ -6,6 +6,7 @@ from torch import nn
 
 from llmbook.generation import KVCache, PackedLinear, can_pack, generate, pack
 from llmbook.gpt import GPT, GPTConfig
+from llmbook.training import save_checkpoint
 
 from .conftest import VOCAB, make_model
 
@@ -67,3 +68,11 @@ def test_what_has_no_kernel_stays():
     twin = pack(model)
     assert packed_layers(twin) == 0
     assert generate(twin, [[1]], 5, seed=0) == generate(model, [[1]], 5, seed=0)
+
+
+@pytest.mark.skipif(not can_pack(torch.float32), reason="no packed kernel here")
+def test_a_packed_model_is_not_saved_without_its_matrices(model, tmp_path):
+    """Prevents a checkpoint that is written without a word and cannot be read."""
+    with pytest.raises(TypeError, match="save the model that it was made from"):
+        save_checkpoint(tmp_path / "packed.safetensors", pack(model))
+    assert not list(tmp_path.iterdir())
