@@ -221,6 +221,7 @@ def test():
     options = ["--nbval-kernel-name", "llmbook-reader", "--nbval-cell-timeout", "900"]
     options += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     two = [*pytest, "tests", "-n", "2", "--dist", "loadscope"]  # a core each
+    options += ["-p", "tests.conftest"]  # how nbval reads chapters that are cleaned
     one = [*pytest, BUILD / "reader", compare, *options]  # chapters train models
     kernels = {"JUPYTER_PATH": str(BUILD / "jupyter")}
     tests = subprocess.run(two, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -153,6 +153,8 @@ def api_sections(entries):
             sections[entry.module] += (
                 f"   :members:\n   :inherited-members: {FOREIGN}\n"
             )
+        if entry.kind == "data":  # a table's value may be wider than a phone
+            sections[entry.module] += "   :no-value:\n"
     return "\n".join(section + "```\n" for section in sections.values())
 
 
