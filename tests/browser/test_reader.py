@@ -71,7 +71,7 @@ FOCUS = """node => {
     const mark = [outline, style.boxShadow, style.border, style.background];
     return {name: node.ariaLabel || node.innerText.trim() || node.outerHTML,
             kind: node.className, mark: mark.join(" "),
-            inside: box.width > 0 && box.top >= 0 && box.bottom <= innerHeight}}"""
+            inside: box.width > 0 && box.top > -1 && box.bottom < innerHeight + 1}}"""
 
 
 def test_keyboard_reaches_everything_in_sight(page, tab):
