@@ -96,8 +96,40 @@ def check_rates(
             raise ValueError(f"{name} is {value}: give a finite number from 0 up")
 
 
-class AdamW(torch.optim.Optimizer):
+#| code-fold: true
+class Together(torch.optim.Optimizer):
+    """An optimiser that moves all parameters of one kind in one go."""
+
+    def _kind(self, p):  # what parameters that are moved together have in common
+        raise NotImplementedError
+
+    def _move(self, group, parameters):  # those of one kind that have gradients
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(
+        self,
+        closure: Callable[[], Tensor] | None = None,  # computes the loss anew
+    ) -> Tensor | None:  # the closure's loss
+        """Move every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            kinds = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    kinds[self._kind(p)].append(p)
+            for parameters in kinds.values():
+                self._move(group, parameters)
+        return loss
+
+
+class AdamW(Together):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    _with_kernel = ("cpu", "cuda")  # devices for which PyTorch has one fused loop
 
     def __init__(
         self,
@@ -114,26 +146,10 @@ class AdamW(torch.optim.Optimizer):
         settings |= {"weight_decay": weight_decay, "fused": True}
         super().__init__(parameters, settings)
 
-    @torch.no_grad()
-    def step(
-        self,
-        closure: Callable[[], Tensor] | None = None,  # computes the loss anew
-    ) -> Tensor | None:  # the closure's loss
-        """Move every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            kinds = defaultdict(list)
-            for p in group["params"]:
-                if p.grad is not None:
-                    kinds[p.device, p.dtype].append(p)
-            for (device, _), parameters in kinds.items():
-                self._move(group, parameters, device.type in ("cpu", "cuda"))
-        return loss
+    def _kind(self, p):
+        return p.device, p.dtype
 
-    def _move(self, group, parameters, has_kernel):
+    def _move(self, group, parameters):
         states = [self._state_of(p) for p in parameters]
         grads = [p.grad for p in parameters]
         names = ("exp_avg", "exp_avg_sq", "step")
@@ -141,7 +157,7 @@ class AdamW(torch.optim.Optimizer):
         torch._foreach_add_(steps, 1)
         rates = {"lr": group["lr"], "eps": group["eps"]}
         rates["weight_decay"] = group["weight_decay"]
-        if has_kernel:
+        if parameters[0].device.type in self._with_kernel:
             beta1, beta2 = group["betas"]
             rates |= {"beta1": beta1, "beta2": beta2}
             rates |= {"amsgrad": False, "maximize": False}
@@ -196,7 +212,7 @@ def straighten(
     return X.mT if G.shape[-2] > G.shape[-1] else X
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Together):
     """Momentum, straightened: for the matrices inside blocks (Jordan et al., 2024)."""
 
     def __init__(
@@ -218,24 +234,8 @@ class Muon(torch.optim.Optimizer):
                     "give it to AdamW"
                 )
 
-    @torch.no_grad()
-    def step(
-        self,
-        closure: Callable[[], Tensor] | None = None,  # computes the loss anew
-    ) -> Tensor | None:  # the closure's loss
-        """Move every matrix that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            together = defaultdict(list)
-            for p in group["params"]:
-                if p.grad is not None:
-                    together[p.shape, p.device, p.dtype].append(p)
-            for parameters in together.values():
-                self._move(group, parameters)
-        return loss
+    def _kind(self, p):
+        return p.shape, p.device, p.dtype
 
     def _move(self, group, parameters):
         momentum, lr = group["momentum"], group["lr"]

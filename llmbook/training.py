@@ -50,7 +50,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -69,6 +69,7 @@ from llmbook.optim import (
     AdamW,
     Muon,
     cross_entropy,
+    endless,
     inner_matrices,
     learning_rate,
     split_parameters,
@@ -347,7 +348,7 @@ def flops_per_token(
     model: nn.Module,  # it has a .config
     context_length: int,  # T
 ) -> float:  # operations for a token, forward and backward
-    """Count the work of training on a token as Chowdhery et al. (2022) do."""
+    """Count the work of training on a token as Chowdhery et al. (2023) do."""
     linear = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)]
     width = getattr(model.config, "n_layer", 0) * getattr(model.config, "n_embd", 0)
     return 6.0 * sum(linear) + 12.0 * width * context_length
@@ -572,14 +573,6 @@ def autocast(
         name = torch.cuda.get_device_name(device)
         raise ValueError(f'{name} has no bfloat16: take precision="float32"')
     return torch.autocast(device.type, getattr(torch, precision))
-
-
-def endless(
-    loader,  # from `token_loader`
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give batches, one epoch after the other."""
-    while True:
-        yield from loader
 
 
 def move(
