@@ -140,10 +140,11 @@ def train_model(given: argparse.Namespace) -> None:
         muon_learning_rate=given.muon_learning_rate,
         warmup_steps=min(given.steps - 1, max(1, given.steps // 50)),
         optimizer="muon",
-        precision=best_precision(),
+        precision=best_precision(given.device),
         eval_every=max(1, given.steps // 10),
         checkpoint_every=max(1, given.steps // 10),
         seed=given.seed,
+        device=given.device,
     )
     texts = ["".join(read_files([name])) for name in given.files]
     if not any(texts):
@@ -200,14 +201,14 @@ def tell(
 
 def generate_text(given: argparse.Namespace) -> None:
     """Continue a text with a model."""
-    from llmbook.training import load_model, load_storyteller
+    from llmbook.training import find_device, load_model, load_storyteller
 
-    own = given.model is not None
+    device, own = find_device(given.device), given.model is not None
     model, tokenizer = load_model(given.model) if own else load_storyteller()
     knobs = {name: getattr(given, name) for name in ("top_k", "top_p", "min_p", "seed")}
     knobs |= {"temperature": given.temperature}
     start = given.prompt or ("\n" if own else "")
-    tell(model.eval(), tokenizer, start, not own, given.max_new_tokens, **knobs)
+    tell(model.to(device), tokenizer, start, not own, given.max_new_tokens, **knobs)
 
 
 TOUR = (
@@ -248,13 +249,18 @@ def tour(given: argparse.Namespace) -> None:
     """Go from raw text to a model that tells stories."""
     from llmbook.gpt import count_parameters
     from llmbook.plots import show_tokens
-    from llmbook.training import storyteller_data, storyteller_model, train_storyteller
+    from llmbook.training import (
+        check_folder,
+        storyteller_data,
+        storyteller_model,
+        train_storyteller,
+    )
     from llmbook.world import story
 
     if given.steps < 1:
         raise ValueError(f"--steps is {given.steps}: give a whole number from 1 up")
     if given.output is not None:  # now, not after the training
-        Path(given.output).mkdir(parents=True, exist_ok=True)
+        check_folder(given.output)
     say(TOUR[0], n=16 * given.steps)
     example = story(given.seed).text
     print(fill(example, 78))
@@ -336,6 +342,10 @@ KNOBS = {  # of `llmbook generate`
 }
 
 
+DEVICE = {"default": "cpu", "metavar": "NAME"}
+DEVICE |= {"help": "where to compute, such as cuda (cpu)"}
+
+
 def add_numbers(task, numbers: dict[str, tuple]) -> None:
     """Describe arguments that are numbers."""
     for name, (kind, default, about) in numbers.items():
@@ -376,10 +386,12 @@ def make_parser() -> argparse.ArgumentParser:
             task.add_argument("files", nargs="+", metavar="FILE", help="a text file")
             task.add_argument("--output", default="model", help="a folder (model)")
             add_numbers(task, NUMBERS)
+            task.add_argument("--device", **DEVICE)
         else:
             task.add_argument("prompt", nargs="?", default="", help="the beginning")
             task.add_argument("--model", metavar="FOLDER", help="from `llmbook train`")
             add_numbers(task, KNOBS)
+            task.add_argument("--device", **DEVICE)
     add_tokenizer(rooms)
     return parser
 

@@ -52,7 +52,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from itertools import accumulate
@@ -106,6 +106,8 @@ def pack(
 ):  # what JSON can hold
     """Take the tensors out of a value and leave their names."""
     if isinstance(value, Tensor):
+        while name in tensors:  # as when one key is "a.b", and "b" is a key within "a"
+            name += "'"
         tensors[name] = value
         return {"tensor": name}
     if isinstance(value, Mapping):
@@ -255,6 +257,12 @@ def load_checkpoint(
                 "the module that defines it, or give the model"
             )
         kind, config = MODELS[name]
+        unknown = content["config"].keys() - {each.name for each in fields(config)}
+        if unknown:
+            raise ValueError(
+                f"{path} holds a {name} with {', '.join(sorted(unknown))}, which this "
+                "version of llmbook does not know: install a newer one"
+            )
         model = kind(config(**content["config"]))
     check_shape(path, content, tensors, model)
     with torch.no_grad():
@@ -278,6 +286,21 @@ def fit_context(
     return context_length or longest
 
 
+def find_device(
+    name: str | torch.device,  # such as "cpu" or "cuda:1"
+) -> torch.device:
+    """Insist on a device that this machine has."""
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError):
+        raise ValueError(
+            f"this machine has no device {str(name)!r}: give cpu, or such as cuda if "
+            "there is a GPU"
+        ) from None
+    return device
+
+
 def count_targets(
     targets: Tensor,  # (B, T) ids, or NO_TARGET
 ) -> int:
@@ -299,13 +322,14 @@ def evaluating(
     model: nn.Module,
 ):  # the model's device
     """Put a model into evaluation mode for a while."""
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         with torch.no_grad():
             yield next(model.parameters()).device
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
 
 
 def evaluate_loss(
@@ -328,13 +352,14 @@ def evaluate_loss(
 
 @cache
 def matmul_peak(
-    device: str = "cpu",  # or such as "cuda"
+    device: str | torch.device = "cpu",  # or such as "cuda"
     precision: str = "float32",  # or "bfloat16"
 ) -> float:  # operations a second
-    """Measure how fast this machine multiplies large matrices, in half a second."""
-    n = 1024 if device == "cpu" else 8192
+    """Measure how fast a device multiplies large matrices, in half a second."""
+    device = find_device(device)
+    n = 1024 if device.type == "cpu" else 8192
     a = torch.ones(n, n, dtype=getattr(torch, precision), device=device)
-    wait = getattr(torch, a.device.type).synchronize
+    wait = getattr(torch, device.type).synchronize
     best, end = math.inf, time.perf_counter() + 0.4
     while best == math.inf or time.perf_counter() < end:
         start = time.perf_counter()
@@ -355,9 +380,9 @@ def flops_per_token(
 
 
 def best_precision(
-    device: str = "cpu",  # or such as "cuda"
+    device: str | torch.device = "cpu",  # where the model will be, such as "cuda"
 ) -> str:  # "bfloat16" where that multiplies faster, else "float32"
-    """Measure in which precision this machine is faster."""
+    """Measure in which precision a device is faster."""
     plain, half = (matmul_peak(device, name) for name in ("float32", "bfloat16"))
     return "bfloat16" if half > 1.3 * plain else "float32"
 
@@ -540,7 +565,7 @@ class History:
 
 
 #| code-fold: true
-PATIENCE = 10  # updates after which a GPU is asked for its losses
+PATIENCE = {"cuda": 10, "mps": 10}  # updates after which a GPU is asked for its losses
 
 
 def make_optimizers(
@@ -591,9 +616,10 @@ def settle(
 ) -> None:
     """Enter the losses that have come in; FloatingPointError for one that is none."""
     history, waiting, run.waiting = run.history, run.waiting, []
-    first = run.step - len(waiting) + 1
-    for step, (loss, norm, rate, n_tokens, seconds) in enumerate(waiting, first):
-        loss, norm = float(loss), float(norm)
+    first, before = run.step - len(waiting) + 1, time.perf_counter() - run.seconds
+    for step, (loss, norm, rate, n_tokens) in enumerate(waiting, first):
+        loss, norm = float(loss), float(norm)  # a GPU may take a while to say
+        run.seconds = time.perf_counter() - before
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise FloatingPointError(
                 f"at step {step} the loss is {loss:.4g} and the gradient's length "
@@ -603,7 +629,7 @@ def settle(
         history.grad_norms.append(norm)
         history.learning_rates.append(rate)
         history.tokens.append(n_tokens)
-        history.seconds.append(seconds)
+        history.seconds.append(run.seconds)
 
 
 class Run:
@@ -615,7 +641,7 @@ class Run:
         tokens,  # (N,) ids to learn from
         config: TrainConfig,  # how
     ):
-        device = torch.device(config.device or next(model.parameters()).device)
+        device = find_device(config.device or next(model.parameters()).device)
         self.model, self.config, self.device = model.to(device), config, device
         self.context_length = fit_context(model, config.context_length)
         options = {"seed": config.seed, "end_token": config.end_token}
@@ -661,11 +687,10 @@ class Run:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step, self.n_tokens = self.step + 1, self.n_tokens + n_targets
-        seconds = self.seconds + time.perf_counter() - start
-        self.waiting.append((loss, norm, rate, self.n_tokens, seconds))
-        if self.device.type == "cpu" or len(self.waiting) >= PATIENCE:
-            settle(self)
+        self.waiting.append((loss, norm, rate, self.n_tokens))
         self.seconds += time.perf_counter() - start
+        if len(self.waiting) >= PATIENCE.get(self.device.type, 1):
+            settle(self)
 
 
 #| code-fold: true
@@ -725,10 +750,11 @@ def restore_run(
     """Bring a run to where a saved one stood; ValueError if it is of another kind."""
     content, tensors = read_checkpoint(path)
     check_shape(path, content, tensors, run.model)
-    check_same_run(path, unpack(content["state"], tensors), run.config)
-    _, state = load_checkpoint(path, run.model)
-    run.loader.load_state_dict(state["loader"])
+    state = unpack(content["state"], tensors)
+    check_same_run(path, state, run.config)
+    run.loader.load_state_dict(state["loader"])  # or it refuses, if the data differ
     run.batches = endless(run.loader)
+    load_checkpoint(path, run.model)
     for optimizer, saved in zip(run.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
     run.step, run.n_tokens = state["step"], state["tokens"]
@@ -830,7 +856,10 @@ def tensorboard_log(
         made, measured = len(history.losses), len(history.val_losses)
 
     with SummaryWriter(os.fspath(folder), purge_step=run.step + 1) as writer:
-        yield log
+        try:
+            yield log
+        finally:
+            log()  # what came in after the last update
 
 
 def validate(
@@ -838,6 +867,7 @@ def validate(
     tokens,  # (N,) ids to measure by
 ) -> None:
     """Enter the loss on held-out tokens."""
+    settle(run)  # or the time that a GPU still needs would be nobody's
     cut = (run.config.batch_size, run.context_length, run.config.end_token)
     with autocast(run.device, run.config.precision):
         loss = evaluate_loss(run.model, tokens, *cut)
@@ -911,7 +941,8 @@ def train(
     """Train a model; a run that was stopped or killed goes on from its checkpoint.
 
     Ctrl-C ends it after the update at hand, with a checkpoint. A loss that is not
-    finite raises FloatingPointError, and the last good checkpoint stays.
+    finite raises FloatingPointError, and the last good checkpoint stays. On a GPU
+    `on_step` may find the history a few updates behind, since nobody waits for it.
     """
     checkpoint = None if checkpoint is None else Path(checkpoint)
     run = Run(model, train_tokens, config)
@@ -1079,7 +1110,17 @@ def excess(
 
 
 #| code-fold: true
-MODEL_FILES = ("model.safetensors", "tokenizer.json")
+MODEL_FILES = ("model.safetensors", "tokenizer.json", "tokenizer.new.json")
+
+
+def check_folder(
+    folder: str | os.PathLike,  # made if it is not there
+) -> None:
+    """Find out whether a folder can be written to, before the work and not after it."""
+    trial = Path(folder, ".trial")
+    trial.parent.mkdir(parents=True, exist_ok=True)
+    write_synced(trial, b"")
+    trial.unlink()
 
 
 def save_model(
@@ -1088,34 +1129,39 @@ def save_model(
     tokenizer: BPETokenizer,  # the model's own
     dtype: torch.dtype | None = None,  # of the weights; None: as they are
 ) -> None:
-    """Write a model and its tokenizer to a folder of two files."""
+    """Write a model and its tokenizer to a folder of two files.
+
+    Whenever it is stopped, the folder holds what it held before, or the new pair.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights, words = (folder / name for name in MODEL_FILES)
-    tokenizer.save(words)
+    weights, words, new_words = (folder / name for name in MODEL_FILES)
+    tokenizer.save(new_words)
     save_checkpoint(weights, model, {"tokenizer": tokenizer.fingerprint}, dtype)
+    os.replace(new_words, words)
 
 
 def load_model(
     folder: str | os.PathLike,  # that `save_model` wrote
 ) -> tuple[nn.Module, BPETokenizer]:  # the model, in evaluation mode
     """Read a model and its tokenizer; ValueError if they do not belong together."""
-    weights, words = (Path(folder) / name for name in MODEL_FILES)
-    for path in (weights, words):
+    weights, *words = (Path(folder) / name for name in MODEL_FILES)
+    there = [path for path in words if path.is_file()]
+    for path in (weights, *(there or words)):
         if not path.is_file():
             raise FileNotFoundError(
                 f"there is no {path.name} in {str(folder)!r}: give a folder that "
                 "save_model wrote"
             )
     model, state = load_checkpoint(weights)
-    tokenizer = BPETokenizer.load(words)
     theirs = state.get("tokenizer") if isinstance(state, dict) else None
-    if theirs != tokenizer.fingerprint:
-        raise ValueError(
-            f"{weights} was trained with another tokenizer than {words.name} holds: "
-            "save both together with save_model"
-        )
-    return model.eval(), tokenizer
+    for tokenizer in map(BPETokenizer.load, there):
+        if tokenizer.fingerprint == theirs:
+            return model.eval(), tokenizer
+    raise ValueError(
+        f"{weights} was trained with another tokenizer than {there[0].name} holds: "
+        "save both together with save_model"
+    )
 
 
 #| code-fold: true
@@ -1192,15 +1238,18 @@ def train_storyteller(
     **changes,  # settings of `TrainConfig` that are to differ
 ) -> tuple[GPT, BPETokenizer, History]:  # the model in evaluation mode
     """Train the storyteller of this book, on as many stories as fit into the steps."""
-    n_steps = n_steps or N_STEPS
-    settings = {"precision": best_precision(), "warmup_steps": min(30, n_steps // 4)}
+    n_steps = N_STEPS if n_steps is None else n_steps
+    precision = best_precision(changes.get("device") or "cpu")
+    settings = {"precision": precision, "warmup_steps": min(30, n_steps // 4)}
     settings |= {"eval_every": max(1, n_steps // 12), "seed": seed, **RECIPE, **changes}
-    data = data or storyteller_data(n_steps * settings["batch_size"], seed=seed)
-    settings["end_token"] = data.tokenizer.special_tokens[END]
+    config = TrainConfig(n_steps, **settings)
+    if folder is not None:
+        check_folder(folder)
+    data = data or storyteller_data(n_steps * config.batch_size, seed=seed)
+    config = replace(config, end_token=data.tokenizer.special_tokens[END])
     model = storyteller_model(data.tokenizer.n_vocab, seed)
     watch = {"checkpoint": checkpoint, "progress": progress, "on_step": on_step}
     corpora = (data.train_tokens, data.val_tokens)
-    config = TrainConfig(n_steps, **settings)
     history = train(model, *corpora, config, floor=data.floor, **watch)
     if folder is not None:
         save_model(folder, model, data.tokenizer, torch.float16)

@@ -50,6 +50,29 @@ def test_train_then_generate(folder, capsys):
     assert written("--temperature", "0") == written("--top-k", "1", "--seed", "3")
 
 
+def test_a_device_is_asked_in_each_task(folder, monkeypatch):
+    """Prevents a `--device` that is measured, and then not used."""
+    from llmbook import training
+
+    find, asked, moved = training.find_device, [], []
+
+    def other(name):
+        asked.append(name)
+        return find("cpu" if name == "other" else name)
+
+    monkeypatch.setattr(training, "find_device", other)
+    training.matmul_peak.cache_clear()
+    train("--steps", 2, "--device", "other")
+    assert asked.count("other") == 3  # for two precisions, and for the run
+    asked.clear()
+    to = torch.nn.Module.to
+    monkeypatch.setattr(
+        torch.nn.Module, "to", lambda self, *a: moved.append(a) or to(self, *a)
+    )
+    main(["generate", "--model", "mine", "--max-new-tokens", "2", "--device", "other"])
+    assert asked == ["other"] and moved == [(torch.device("cpu"),)]
+
+
 def test_more_text_files_are_more_documents(folder, capsys):
     (folder / "b.txt").write_text("It rained. " * 300, "utf-8")
     main(["train", "a.txt", "b.txt", *TINY, "--steps", "2"])
@@ -84,7 +107,9 @@ def stop_at(step):
 def test_a_resumed_training_ends_as_an_uninterrupted_one(folder, monkeypatch):
     """Prevents a run that its own checkpoint refuses, since a measurement differs."""
     measured = iter(["bfloat16", "float32", "bfloat16"])
-    monkeypatch.setattr("llmbook.training.best_precision", lambda: next(measured))
+    monkeypatch.setattr(
+        "llmbook.training.best_precision", lambda device: next(measured)
+    )
     with monkeypatch.context() as patch, pytest.raises(SystemExit, match="stopped"):
         patch.setattr(cli, "report", stop_at(3))
         train("--steps", 6)
@@ -129,6 +154,8 @@ def test_training_that_cannot_be(folder):
         (["tour", "--steps", "0"], "--steps is 0"),
         (["tour", "--steps", "2", "--output", "a.txt"], "a.txt"),
         (["generate", "--model", "nowhere"], "nowhere"),
+        (["train", "a.txt", "--device", "gpu"], "this machine has no device 'gpu'"),
+        (["generate", "--device", "cuda:99"], "this machine has no device 'cuda:99'"),
     ):
         with pytest.raises(SystemExit) as raised:
             main(line)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,8 @@ import llmbook.training as module
 from llmbook.gpt import GPT
 from llmbook.training import (
     MODELS,
-    Run,
     TrainConfig,
+    best_precision,
     evaluate_loss,
     load_checkpoint,
     load_model,
@@ -23,6 +24,7 @@ from llmbook.training import (
     save_checkpoint,
     save_model,
     train,
+    train_storyteller,
 )
 from tests.training.conftest import same_weights
 
@@ -207,6 +209,19 @@ def test_checkpoints_of_another_version(saved, build):
         load_checkpoint(saved)
 
 
+def test_checkpoints_of_a_newer_package(saved, build):
+    """Prevents a TypeError about a keyword that the user has never written."""
+    tensors, content = load_file(saved), saved.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    told = json.loads(header["__metadata__"]["llmbook"])
+    told["config"] |= {"n_dream": 2, "moods": [1]}
+    save_file(tensors, saved, {"llmbook": json.dumps(told)})
+    with refused("holds a GPT with moods, n_dream, which this version .*: install a n"):
+        load_checkpoint(saved)
+    with refused("holds a model with n_dream=2, and this one has None"):
+        load_checkpoint(saved, build())
+
+
 class Cousin(GPT):
     """A kind of model that no checkpoint knows."""
 
@@ -242,8 +257,11 @@ def test_checkpoints_of_another_run(changes, message, saved, data, build, settin
 
 
 def test_checkpoints_of_other_data(saved, data, build, settings):
+    model = build()
+    before = [p.clone() for p in model.parameters()]
     with refused("the state is of a loader with n_tokens="):
-        train(build(), data.train_tokens[:-100], None, settings(4), checkpoint=saved)
+        train(model, data.train_tokens[:-100], None, settings(4), checkpoint=saved)
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 def test_a_model_is_no_run(saved, data, build, settings):
@@ -266,6 +284,19 @@ def test_state_that_cannot_be_kept(tmp_path, build):
     ):
         save_checkpoint(path, build(), {"draw": torch.Generator()})
     assert not os.listdir(tmp_path)
+
+
+def test_tensors_of_like_names(tmp_path, build):
+    """Prevents that one tensor comes back as another."""
+    path = tmp_path / "model.safetensors"
+    numbers = [torch.tensor([n]) for n in range(6)]
+    a, b, c, d, e, f = numbers
+    state = {"a": {"b": a}, "a.b": b, "a.b'": c, 1: d, "1": e, "list": [f]}
+    save_checkpoint(path, build(), state)
+    found = load_checkpoint(path)[1]
+    assert list(found) == list(state)
+    back = [found["a"]["b"], *(found[key] for key in ("a.b", "a.b'", 1, "1"))]
+    assert all(map(torch.equal, [*back, found["list"][0]], numbers))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
@@ -301,8 +332,10 @@ def test_a_disk_that_fills_up(saved, data, build, settings, monkeypatch):
     assert same_weights(whole, resumed)
 
 
-def test_a_folder_that_may_not_be_written(data, build, settings, tmp_path, monkeypatch):
-    closed, calls = tmp_path / "closed", []
+@pytest.fixture
+def closed(tmp_path, monkeypatch):
+    """A folder that may not be written to."""
+    closed = tmp_path / "closed"
     closed.mkdir()
     if os.geteuid() == 0:  # whom no permission stops
 
@@ -312,7 +345,11 @@ def test_a_folder_that_may_not_be_written(data, build, settings, tmp_path, monke
         monkeypatch.setattr("tempfile.mkstemp", forbid)
     else:
         closed.chmod(0o500)
-    path = closed / "run.safetensors"
+    return closed
+
+
+def test_a_folder_that_may_not_be_written(data, build, settings, closed):
+    path, calls = closed / "run.safetensors", []
     with refused(
         "no permission to write to .*closed': choose another", PermissionError
     ):
@@ -325,6 +362,21 @@ def test_a_folder_that_may_not_be_written(data, build, settings, tmp_path, monke
             on_step=calls.append,
         )
     assert not calls  # told before the work, not after it
+
+
+def test_a_storyteller_that_nobody_could_keep(data, closed, tmp_path):
+    """Prevents five minutes of training for a folder that refuses the model."""
+    calls = []
+    few = {"n_steps": 2, "data": data, "precision": "float32", "on_step": calls.append}
+    with refused("no permission to write to .*closed': choose", PermissionError):
+        train_storyteller(closed, **few)
+    (tmp_path / "file").touch()
+    with refused("file", FileExistsError):
+        train_storyteller(tmp_path / "file", **few)
+    for n_steps in (0, -1, 2.5):
+        with refused(f"n_steps is {n_steps}: give a whole number from 1 up"):
+            train_storyteller(tmp_path / "none", **few | {"n_steps": n_steps})
+    assert not calls and not (tmp_path / "none").exists()
 
 
 def test_a_folder_that_is_not_there(data, build, settings, tmp_path):
@@ -361,21 +413,47 @@ def test_models_with_their_tokenizers(tmp_path, data, build):
         load_model(tmp_path / "absent")
 
 
+class Killed(BaseException):
+    """What ends a process in the middle of things."""
+
+
+@pytest.mark.parametrize("last", range(4))
+def test_models_that_are_saved_in_part(last, tmp_path, data, build, monkeypatch):
+    """Prevents a folder whose model has lost its tokenizer."""
+    old, new = build(vocab_size=260), build()
+    words = type(data.tokenizer).train("another text", 260)
+    save_model(tmp_path, old, words)
+    rename, done = os.replace, []
+
+    def replace(*paths):
+        if len(done) == last:
+            raise Killed
+        done.append(paths)
+        rename(*paths)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(Killed) if last < 3 else nullcontext():
+        save_model(tmp_path, new, data.tokenizer)
+    monkeypatch.setattr(os, "replace", rename)
+    pair = (old, words) if last < 2 else (new, data.tokenizer)
+    model, tokenizer = load_model(tmp_path)
+    assert same_weights(model, pair[0])
+    assert tokenizer.fingerprint == pair[1].fingerprint
+    save_model(tmp_path, old, words)
+    assert same_weights(load_model(tmp_path)[0], old)
+    assert sorted(os.listdir(tmp_path)) == ["model.safetensors", "tokenizer.json"]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
+def test_devices_that_are_not_there(name, data, build, settings):
+    told = f"this machine has no device '{name}': give cpu, or such as cuda if"
+    with refused(told):
+        train(build(), data.train_tokens, None, settings(device=name))
+    with refused(told):
+        best_precision(name)
+
+
 def test_a_storyteller_that_nobody_made(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "files", lambda package: tmp_path)
     with refused("no storyteller yet: run `make storyteller`", FileNotFoundError):
         load_storyteller()
-
-
-def test_losses_are_entered_late_on_a_gpu(data, build, settings, monkeypatch):
-    """What waits on a device is entered in order, and before anything is saved."""
-    run = Run(build(), data.train_tokens, settings(5))
-    plain = train(build(), data.train_tokens, None, settings(5))
-    real = module.settle
-    monkeypatch.setattr(module, "settle", lambda run: None)
-    for _ in range(5):
-        run.advance()
-    assert run.history.losses == [] and len(run.waiting) == 5
-    real(run)
-    assert run.history.losses == plain.losses and not run.waiting
-    assert run.history.tokens == plain.tokens

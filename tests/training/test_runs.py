@@ -3,13 +3,17 @@
 import json
 import shutil
 import signal
+import sys
 import threading
+import time
+import types
 from itertools import pairwise
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from llmbook import training
 from llmbook.data import token_loader
 from llmbook.gpt import GPT, GPTConfig, count_flops
 from llmbook.training import (
@@ -184,6 +188,73 @@ def test_evaluate_loss_equals_a_slow_reference(windows, data, build):
     assert loss == pytest.approx(
         evaluate_loss(model, tokens, 50, T, **option), rel=1e-6
     )
+
+
+def test_modes_are_left_as_they_were(data, build):
+    """Prevents a frozen part from being woken up by a measurement."""
+    model = build(dropout=0.5)
+    model.train()
+    model.h[0].attn.eval()
+    before = [module.training for module in model.modules()]
+    evaluate_loss(model, data.val_tokens[:200], 2, 16)
+    assert [module.training for module in model.modules()] == before
+    assert True in before and False in before
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """Losses come in as from a GPU: only when somebody waits for them."""
+    monkeypatch.setitem(training.PATIENCE, "cpu", 10)
+
+
+def test_late_losses_are_entered_in_order(late, data, build, settings):
+    run = Run(build(), data.train_tokens, settings(12))
+    for _ in range(9):
+        run.advance()
+    assert run.history.losses == [] and len(run.waiting) == 9
+    run.advance()
+    assert len(run.history.losses) == 10 and not run.waiting
+    run.advance()
+    training.settle(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.PATIENCE, "cpu", 1)
+        prompt = train(build(), data.train_tokens, None, settings(12))
+    for name in ("losses", "grad_norms", "learning_rates", "tokens"):
+        assert getattr(run.history, name) == getattr(prompt, name)[:11]
+
+
+class Slow(float):
+    """A loss that takes a while to come."""
+
+    def __float__(self):
+        time.sleep(0.1)
+        return 1.0
+
+
+@pytest.mark.parametrize("eval_every", [None, 2])
+def test_waiting_for_losses_is_training(
+    eval_every, late, data, build, settings, monkeypatch
+):
+    """Prevents a speed that leaves out what a GPU has still to do."""
+    gradient = Run.gradient
+    slow = lambda run, batches: (Slow(), gradient(run, batches)[1])  # noqa: E731
+    monkeypatch.setattr(Run, "gradient", slow)
+    config = settings(5, eval_every=eval_every)
+    history = train(build(), data.train_tokens, data.val_tokens[:200], config)
+    assert all(b - a >= 0.1 for a, b in pairwise(history.seconds))
+    assert history.tokens_per_second < history.tokens[-1] / 0.5
+
+
+def test_late_histories_are_drawn(late, data, build, settings):
+    drawn = []
+
+    def draw(run):
+        if run.step == 4:
+            drawn.append(repr(run.history.plot()))
+
+    config = settings(5, eval_every=2)
+    train(build(), data.train_tokens, data.val_tokens, config, on_step=draw)
+    assert "training: " in drawn[0] and "at 4 steps" in drawn[0]
 
 
 def test_half_precision_stays_close(data, build, settings):
@@ -368,20 +439,49 @@ def test_histories_are_drawn(data, build, settings):
         History().plot()
 
 
+class Writer(list):
+    """What stands in for TensorBoard's writer where there is none."""
+
+    def __init__(self, folder, purge_step):
+        made.append(self)
+
+    def add_scalar(self, name, value, step):
+        self.append((name, value, step))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closed = True
+
+
+made: list[Writer] = []
+
+
+@pytest.mark.parametrize("patience", [1, 3, 10])
+def test_late_losses_are_logged(patience, data, build, settings, monkeypatch):
+    """Prevents a log without the updates at the end, which come late from a GPU."""
+    tensorboard = types.ModuleType("torch.utils.tensorboard")
+    tensorboard.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
+    monkeypatch.setitem(training.PATIENCE, "cpu", patience)
+    history = train(build(), data.train_tokens, None, settings(7), tensorboard="none")
+    logged = [row[1:] for row in made[-1] if row[0] == "loss/training"]
+    assert logged == [(loss, i) for i, loss in enumerate(history.losses, 1)]
+    assert len(logged) == 7 and made[-1].closed
+
+
 def test_tensorboard(data, build, settings, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    config = settings(4, eval_every=3)
     history = train(
-        build(),
-        data.train_tokens,
-        data.val_tokens,
-        settings(4, eval_every=2),
-        tensorboard=tmp_path,
+        build(), data.train_tokens, data.val_tokens, config, tensorboard=tmp_path
     )
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     logged = events.Scalars("loss/training")
     assert [event.step for event in logged] == [1, 2, 3, 4]
     assert [event.value for event in logged] == pytest.approx(history.losses)
-    assert [event.step for event in events.Scalars("loss/validation")] == [0, 2, 4]
+    assert [event.step for event in events.Scalars("loss/validation")] == [0, 3, 4]
