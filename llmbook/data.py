@@ -719,7 +719,9 @@ def load_dataset(
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise ValueError(f"there is no data set {name!r}; there are {known}")
-    import pooch
+    with warnings.catch_warnings():  # a notebook may lack widgets, and needs none
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import pooch
 
     info = DATASETS[name]
     folder = Path(folder or os.environ.get("LLMBOOK_DATA") or pooch.os_cache("llmbook"))

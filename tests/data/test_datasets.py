@@ -8,6 +8,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 import zipfile
@@ -196,6 +198,21 @@ def test_the_progress_bar_shows_on_a_terminal_only(offer, tmp_path, monkeypatch,
     monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
     load_dataset("goose", tmp_path / "b")
     assert "100%" in capfd.readouterr().err
+
+
+def test_notebooks_are_not_told_of_widgets(tmp_path):
+    """Prevents a warning about bars under the first cell that loads a data set."""
+    (tmp_path / DATASETS["tinystories-valid"].file).touch()
+    code = """
+import sys, types
+console = types.SimpleNamespace(get_ipython=lambda: None)
+sys.modules |= {"ipykernel.zmqshell": console, "IPython": console, "ipywidgets": None}
+from llmbook.data import load_dataset
+load_dataset("tinystories-valid", sys.argv[1])
+"""
+    line = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "Widget" not in done.stderr and "IProgress" not in done.stderr
 
 
 def test_a_name_that_is_none():
