@@ -245,7 +245,8 @@ class KVCache(Sequence):
                 f"a cache for {batch_size} rows of {S} tokens holds nothing: "
                 "give 1 or more of each"
             )
-        H, D = config.n_head, config.n_embd // config.n_head
+        H = getattr(config, "n_kv_head", config.n_head)  # fewer in chapter 11
+        D = getattr(config, "head_width", config.n_embd // config.n_head)
         shape = (config.n_layer, 2, batch_size, H, S, D)
         memory = torch.zeros(shape, dtype=dtype, device=device)
         self.layers = [LayerCache(keys, values) for keys, values in memory]
