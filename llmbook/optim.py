@@ -278,6 +278,17 @@ def learning_rate(
     return final + (peak - final) * left
 
 
+def set_rates(
+    optimizers: Iterable[tuple[float, torch.optim.Optimizer]],  # with highest rates
+    step: int,  # from 0 on
+    **ways,  # the schedule, as `learning_rate` takes it
+) -> None:
+    """Give optimisers their learning rates for a step."""
+    for peak, optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, peak=peak, **ways)
+
+
 def endless(
     batches: Iterable,  # a list or a loader: what can be gone through more than once
 ) -> Iterator:
@@ -298,33 +309,33 @@ def fit(
     batches: Iterable[tuple[Tensor, Tensor]],  # inputs and targets (B, T)
     n_steps: int,  # how many batches to learn from
     *,
-    lr: float = 3e-3,  # AdamW's highest learning rate
-    muon_lr: float | None = None,  # Muon's, for inner matrices; None: no Muon
+    learning_rate: float = 3e-3,  # AdamW's, at its highest
+    muon_learning_rate: float | None = None,  # for inner matrices; None: no Muon
     weight_decay: float = 0.1,  # for matrices
     warmup_steps: int | None = None,  # None: a tenth of the steps
-    shape: str = "cosine",  # the learning rate's way down to zero, or "linear"
-    max_norm: float = 1.0,  # gradients longer than this are cut to it
+    schedule: str = "cosine",  # the learning rate's way down to zero, or "linear"
+    grad_clip: float = 1.0,  # gradients longer than this are cut to it
     look: Callable[[int], object] | None = None,  # called with the steps done so far
 ) -> list[float]:  # the loss at each step, on its batch before it was learned from
     """Train a model; it is left in evaluation mode."""
     n_steps = operator.index(n_steps)
     warmup_steps = n_steps // 10 if warmup_steps is None else warmup_steps
-    inner = [] if muon_lr is None else inner_matrices(model)
+    inner = [] if muon_learning_rate is None else inner_matrices(model)
     groups = split_parameters(model, weight_decay, without=inner)
-    optimizers = [(lr, AdamW(groups, lr))]
+    optimizers = [(learning_rate, AdamW(groups, learning_rate))]
     if inner:
-        optimizers += [(muon_lr, Muon(inner, muon_lr, weight_decay=weight_decay))]
-    shared = {"n_steps": n_steps, "warmup_steps": warmup_steps, "shape": shape}
+        muon = Muon(inner, muon_learning_rate, weight_decay=weight_decay)
+        optimizers.append((muon_learning_rate, muon))
+    ways = {"n_steps": n_steps, "warmup_steps": warmup_steps, "shape": schedule}
     losses, source = [], endless(batches)
+    device = next(model.parameters()).device
     for step in range(n_steps):
         if look:
             model.eval()
             look(step)
         model.train()
-        for peak, optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, peak=peak, **shared)
-        inputs, targets = next(source)
+        set_rates(optimizers, step, **ways)
+        inputs, targets = (part.to(device) for part in next(source))
         loss = cross_entropy(model(inputs), targets)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
@@ -334,7 +345,7 @@ def fit(
             )
         model.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
         for _, optimizer in optimizers:
             optimizer.step()
     model.eval()

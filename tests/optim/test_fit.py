@@ -1,6 +1,8 @@
 """The schedule, and the small loop."""
 
 import math
+from dataclasses import fields
+from inspect import signature
 from itertools import pairwise
 
 import pytest
@@ -9,6 +11,7 @@ from torch import nn
 
 from llmbook.data import token_loader
 from llmbook.optim import fit, learning_rate
+from llmbook.training import TrainConfig
 
 from .models import small_gpt, weights
 
@@ -57,10 +60,11 @@ def batch():
     return tokens[:, :-1], tokens[:, 1:]
 
 
-@pytest.mark.parametrize("muon_lr", [None, 0.05])
-def test_it_learns(muon_lr):
+@pytest.mark.parametrize("muon", [None, 0.05])
+def test_it_learns(muon):
     model = small_gpt(torch.float32)
-    losses = fit(model, [batch()], 80, lr=1e-2, muon_lr=muon_lr)
+    rates = {"learning_rate": 1e-2, "muon_learning_rate": muon}
+    losses = fit(model, [batch()], 80, **rates)
     assert len(losses) == 80 and losses[0] > 4 and losses[-1] < 0.5
     assert not model.training
 
@@ -103,6 +107,37 @@ def test_a_loss_that_is_no_number_stops_the_run():
     with pytest.raises(ValueError, match="nan at step 2"):
         fit(model, [batch()], 9)
     assert torch.isfinite(model.table).all()
+
+
+class Elsewhere:
+    """A batch's tensor on another device."""
+
+    def __init__(self, tensor):
+        self.tensor, self.asked = tensor, []
+
+    def to(self, device):
+        self.asked.append(device)
+        return self.tensor
+
+
+def test_batches_go_to_where_the_model_is():
+    model, parts = small_gpt(torch.float32), [Elsewhere(part) for part in batch()]
+    assert fit(model, [parts], 2) == fit(small_gpt(torch.float32), [batch()], 2)
+    assert [part.asked for part in parts] == 2 * [2 * [torch.device("cpu")]]
+
+
+def test_what_both_loops_take_has_one_name():
+    """Prevents a setting that has to be spelt anew in chapter 8."""
+    words = [
+        p.name for p in signature(fit).parameters.values() if p.kind == p.KEYWORD_ONLY
+    ]
+    assert set(words) - {field.name for field in fields(TrainConfig)} == {"look"}
+
+
+def test_rates_that_cannot_be():
+    for name in ("learning_rate", "muon_learning_rate"):
+        with pytest.raises(ValueError, match="lr is -1: give a finite number"):
+            fit(small_gpt(torch.float32), [batch()], 2, **{name: -1})
 
 
 def test_no_steps():
