@@ -446,7 +446,7 @@ def test_models_that_are_saved_in_part(last, tmp_path, data, build, monkeypatch)
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
 def test_devices_that_are_not_there(name, data, build, settings):
-    told = f"this machine has no device '{name}': give cpu, or such as cuda if"
+    told = f"PyTorch finds no device '{name}' here: give cpu"
     with refused(told):
         train(build(), data.train_tokens, None, settings(device=name))
     with refused(told):
