@@ -248,7 +248,7 @@ class KVCache(Sequence):
         H = getattr(config, "n_kv_head", config.n_head)  # fewer in chapter 11
         D = getattr(config, "head_width", config.n_embd // config.n_head)
         shape = (config.n_layer, 2, batch_size, H, S, D)
-        memory = torch.zeros(shape, dtype=dtype, device=device)
+        memory = torch.empty(shape, dtype=dtype, device=device)
         self.layers = [LayerCache(keys, values) for keys, values in memory]
 
     def __len__(self):
