@@ -295,8 +295,8 @@ def find_device(
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError):
         raise ValueError(
-            f"PyTorch finds no device {str(name)!r} here: give cpu (cuda takes an NVIDIA "
-            "GPU, and a PyTorch that was built for it)"
+            f"PyTorch finds no device {str(name)!r} here: give cpu (cuda takes an "
+            "NVIDIA GPU, and a PyTorch that was built for it)"
         ) from None
     return device
 
