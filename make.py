@@ -23,7 +23,7 @@ BUILD = ROOT / "_build"
 SILENT = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PINS = "constraints.txt"  # exact versions of what builds and tests the book
 
-# What the book is built and tested with; the package itself takes any torch from 2.4.
+# What the book is built and tested with; the package itself takes any torch from 2.6.
 TORCH = "torch==2.13.0"
 TORCH_CPU = "https://download.pytorch.org/whl/cpu"  # PyTorch's index of small builds
 

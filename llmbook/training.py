@@ -678,8 +678,11 @@ class Run:
         self.model.train()
         batches = [next(self.batches) for _ in range(self.config.accumulation_steps)]
         loss, n_targets = self.gradient(batches)
+        moved = [p for p in self.model.parameters() if p.grad is not None]
         longest = self.config.grad_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), longest)
+        norm = nn.utils.get_total_norm([p.grad for p in moved])
+        if self.device.type != "cpu" or not norm <= longest:  # a GPU had better not ask
+            nn.utils.clip_grads_with_norm_(moved, longest, norm)
         rate = self.config.rate(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
