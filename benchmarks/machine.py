@@ -25,11 +25,16 @@ def say(line=""):
     LINES.append(line)
 
 
+def result_file(name, ending):
+    """Name a file of results by machine and date."""
+    where = re.sub(r"\W+", "-", f"{name} {processor()}").strip("-").lower()
+    return RESULTS / f"{where}-{datetime.now():%Y-%m-%d}.{ending}"
+
+
 def save(name):
     """Write what has been said to benchmarks/results, under machine and date."""
-    where = re.sub(r"\W+", "-", f"{name} {processor()}").strip("-").lower()
+    path = result_file(name, "txt")
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{where}-{datetime.now():%Y-%m-%d}.txt"
     path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
     print(f"\nwritten to {path}")
 
