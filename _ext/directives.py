@@ -3,7 +3,8 @@
 nbdev's `#|` lines drive the export and the tests. Before myst-nb parses a notebook,
 this extension deletes them and says the same in the words that myst-nb knows: tags for
 what is shown, figure metadata for a caption, a label and an alternative text. Hidden
-cells keep their code, and an exported cell gets the tag `exported` for the style sheet.
+cells keep their code. For the style sheet, an exported cell gets the tag `exported`,
+and one that prints sentences, which should wrap as no table may, `sentences`.
 """
 
 import re
@@ -19,6 +20,8 @@ TAGS = {
     ("code-fold", "true"): "hide-input",
 }
 DOCSTRING = re.compile(r'\s*(""".*?"""|".*?")\s*', re.DOTALL)
+ERROR = re.compile(r"\w+Error: ")
+WIDTH = 88  # characters of a printed line that the column holds
 
 
 def split(source):
@@ -30,6 +33,13 @@ def split(source):
     return found, "".join(lines)
 
 
+def prints_sentences(cell):
+    """Whether a cell prints an error's message, or a line too long for the column."""
+    streams = [o for o in cell.get("outputs", ()) if o["output_type"] == "stream"]
+    lines = [line for o in streams for line in "".join(o["text"]).splitlines()]
+    return any(len(line) > WIDTH or ERROR.match(line) for line in lines)
+
+
 def clean_cell(cell):
     """Turn a code cell's directives into tags and figure metadata."""
     found, code = split(text(cell))
@@ -39,6 +49,8 @@ def clean_cell(cell):
         tags.append("exported")
         if DOCSTRING.fullmatch(code):  # a module's docstring, which Jupyter echoes
             tags.append("remove-output")
+    if prints_sentences(cell):
+        tags.append("sentences")
     if not code.strip():  # such as a lone `default_exp`
         tags.append("remove-cell")
     metadata = dict(cell["metadata"])

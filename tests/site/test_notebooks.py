@@ -46,6 +46,16 @@ def test_exported_cells_are_marked_and_a_docstring_has_no_echo():
     assert "remove-cell" in clean_cell(code("#| default_exp x"))["metadata"]["tags"]
 
 
+def test_sentences_that_are_printed_wrap_and_tables_do_not():
+    def tags(*lines):
+        output = {"output_type": "stream", "name": "stdout", "text": [*lines]}
+        return clean_cell(code("f()") | {"outputs": [output]})["metadata"]["tags"]
+
+    assert tags("ValueError: 5 heads cannot share a width of 64\n") == ["sentences"]
+    assert tags("0.3  ", "'I was not " + 80 * "o" + "'\n") == ["sentences"]
+    assert tags("word    before\n", "had       6.79\n") == []
+
+
 CELLS = [
     markdown("# 7. A title\n\n```\n# no heading\n```"),
     code("#| default_exp some"),
