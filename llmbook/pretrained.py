@@ -448,6 +448,7 @@ def find_layout(
     kind: object,  # the model_type in its config.json
 ) -> Layout:
     """Find a family by its name; ValueError if nobody knows it."""
+    kind = str(kind)
     if kind in HOMES and kind not in LAYOUTS:
         import_module(HOMES[kind])
     if kind not in LAYOUTS:
