@@ -103,7 +103,12 @@ def score_rows(
             losses, best = -logits.log_softmax(-1), logits.argmax(-1)
             for ids, stop in zip(group, accumulate(counts), strict=True):
                 for j in sharing[ids]:
-                    n = rows[j].n
+                    n, last = rows[j].n, rows[j].ids[-1]
+                    if not 0 <= last < logits.shape[-1]:
+                        raise ValueError(
+                            f"id {last}, and the vocabulary has 0 to "
+                            f"{logits.shape[-1] - 1}: is this the model's tokenizer?"
+                        )
                     targets = torch.tensor(rows[j].ids[-n:], device=device)
                     nats = losses[stop - n : stop].gather(1, targets[:, None])[:, 0]
                     found[j] = nats.cpu(), (best[stop - n : stop] == targets).cpu()
@@ -412,7 +417,7 @@ def option_row(
 def choose(
     model: nn.Module,  # tokens (B, T) -> logits (B, T, V); it has a .config
     tokenizer,  # the model's own
-    questions: Iterable[Question],
+    questions: Iterable[Question],  # what to ask
     by: str = "sum",  # or "token", "byte": a mean; "prior": minus its own log p
     batch_size: int = 32,  # B, options read at the same time
 ) -> list[Choice]:  # one for each question
@@ -690,8 +695,8 @@ def bootstrap(
     groups: Sequence[Hashable] | None = None,  # (n,) examples of one group go together
     statistic: Callable[[np.ndarray], float] | None = None,  # of values; None: the mean
     confidence: float = 0.95,  # between 0 and 1
-    n_resamples: int = 10_000,
-    seed: int = 0,
+    n_resamples: int = 10_000,  # how often to draw again
+    seed: int = 0,  # of the draws
 ) -> Interval:  # for the mean, or with others for the mean of values minus others
     """Find how far a mean could be off, by drawing the examples again (Efron, 1979).
 
@@ -709,7 +714,7 @@ def bootstrap(
         values = values - others
     n, rng = len(values), np.random.default_rng(seed)
     labels = np.arange(n) if groups is None else group_numbers(groups, n)
-    G = labels.max() + 1
+    G = int(labels.max()) + 1 if n else 0
     check_resampling(G, confidence, n_resamples)
     if statistic is None:
         estimate = values.mean()
@@ -726,7 +731,7 @@ def bootstrap(
     low, high = np.quantile(drawn, (tail, 1 - tail))
     error = drawn.std() * math.sqrt(G / (G - 1))
     return Interval(
-        float(estimate), float(low), float(high), float(error), confidence, int(G)
+        float(estimate), float(low), float(high), float(error), confidence, G
     )
 
 
