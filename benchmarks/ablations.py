@@ -432,16 +432,20 @@ def race(name, course, given, runs):
         config = TrainConfig(n_steps, **settings, **ways)
         return Run(models[model](seed), tokens(seed), config)
 
-    seconds = steps_in_turn(
-        {model: start(model, 0, 10**6).advance for model in models}, given
-    )
-    for seed in range(3):
-        for model in models:
-            entries = {"part": name, "model": model, "seed": seed}
-            if not runs.find(**entries):
-                pace = seconds[model] / seconds["GPT"]
-                run = start(model, seed, round(n_steps / pace))
-                runs.add(run, **entries, pace=pace, measure=measure)
+    missing = [
+        (seed, model)
+        for seed in range(3)
+        for model in models
+        if not runs.find(part=name, model=model, seed=seed)
+    ]
+    if missing:
+        made = {model: start(model, 0, 10**6).advance for model in models}
+        seconds = steps_in_turn(made, given)
+    for seed, model in missing:
+        pace = seconds[model] / seconds["GPT"]
+        run = start(model, seed, round(n_steps / pace))
+        entries = {"part": name, "model": model, "seed": seed, "pace": pace}
+        runs.add(run, **entries, measure=measure)
     say(f"\nRace on {name}: as many steps as fit into the GPT's time")
     say(f"{'':24} {'steps':>5} {'a step takes':>12}  {'mean':>6}  each seed")
     for key in ("loss", "nats_left"):
