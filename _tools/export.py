@@ -28,8 +28,9 @@ class Module(ModuleMaker):
 
 
 def tidy(source):
-    """Move a module's docstring to the top and drop nbdev's cell markers."""
+    """Move a module's docstring to the top and drop what only a notebook reads."""
     source = re.sub(r"^# %% (?:auto|\.\./).*\n", "\n", source, flags=re.MULTILINE)
+    source = re.sub(r"^#\| .*\n", "", source, flags=re.MULTILINE)
     lines = source.splitlines(keepends=True)
     for node in ast.parse(source).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):

@@ -15,8 +15,6 @@ text, windows, fewer keys than queries.
 __all__ = ["rotate", "Cache", "causal_attention", "MultiHeadAttention"]
 
 
-#| code-fold: true
-
 from typing import Protocol
 
 import torch

@@ -10,8 +10,6 @@ the package is imported when it runs, so that none waits for what it does not us
 __all__ = ["main"]
 
 
-#| code-fold: true
-
 import argparse
 import os
 import re

@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import errno
 import gzip
 import json
@@ -50,7 +48,6 @@ import torch
 
 from .tokenizer import write_whole
 
-#| code-fold: true
 NO_TARGET = -100  # what torch.nn.functional.cross_entropy ignores
 
 
@@ -122,7 +119,6 @@ def cut_rows(
     return Rows(starts[span] + begin, np.minimum(lengths, context_length)[span], known)
 
 
-#| code-fold: true
 def check_stride(
     stride: int | None,  # as given
     context_length: int,  # no stride is longer, or tokens would be left out
@@ -274,7 +270,6 @@ class Batches(Order):
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
-#| code-fold: true
 class Resumable(Batches):
     """Batches that can be left and taken up again."""
 
@@ -366,7 +361,6 @@ class TokenLoader(Resumable):
             yield batch
 
 
-#| code-fold: true
 def token_loader(
     tokens,  # (N,) ids: a list, an array, a memory map or a tensor
     batch_size: int,  # B, rows in a batch
@@ -384,11 +378,9 @@ def token_loader(
     return TokenLoader(tokens, batch_size, context_length, **options)
 
 
-#| code-fold: true
 MAGIC, HEADER, VERSION = b"llmbook tokens\n", 512, 1  # HEADER in bytes
 
 
-#| code-fold: true
 @dataclass(frozen=True)
 class TokenHeader:
     """What the first 512 bytes of a token file say."""
@@ -439,7 +431,6 @@ def read_header(
     return header
 
 
-#| code-fold: true
 def encode_documents(
     documents: Iterable,  # texts, or rows of ids
     tokenizer,  # encodes the texts
@@ -463,7 +454,6 @@ def encode_documents(
         yield np.concatenate([ids.astype(np.int64), np.array(end, np.int64)])
 
 
-#| code-fold: true
 def write_tokens(
     path: str | os.PathLike,  # the file to write, a .tokens by custom
     documents: Iterable,  # texts, or rows of ids; read once, one at a time
@@ -520,7 +510,6 @@ def read_tokens(
     return np.memmap(path, header.dtype, mode="r", offset=HEADER, shape=shape)
 
 
-#| code-fold: true
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set: one file, where it is to be had, and what may be done with it."""
@@ -534,7 +523,6 @@ class DatasetInfo:
     urls: tuple[str, ...]  # tried in this order; of a .zip or a .gz, the file inside
 
 
-#| code-fold: true
 def on_github(
     repository: str,  # owner/name
     branch: str,
@@ -563,7 +551,6 @@ LOCAL_TROUBLE = (errno.ENOSPC, errno.EACCES, errno.EROFS)  # no other source men
 TROUBLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-#| code-fold: true
 TEXTS = {
     "tiny-shakespeare": DatasetInfo(
         "tinyshakespeare.txt",
@@ -613,7 +600,6 @@ TEXTS = {
 }
 
 
-#| code-fold: true
 EXAMPLES = {
     "sms-spam": DatasetInfo(
         "sms-spam.tsv",
@@ -656,7 +642,6 @@ EXAMPLES = {
 DATASETS: Mapping[str, DatasetInfo] = MappingProxyType({**TEXTS, **EXAMPLES})
 
 
-#| code-fold: true
 def check_file(
     path: Path,  # a file that may have come from anywhere
     info: DatasetInfo,  # what it should be
@@ -710,7 +695,6 @@ def fetch(
     return folder / info.file
 
 
-#| code-fold: true
 def load_dataset(
     name: str,  # one of DATASETS
     folder: str | os.PathLike | None = None,  # None: LLMBOOK_DATA, else a cache

@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import math
 import random
 import re
@@ -58,7 +56,6 @@ from .training import CERTAIN, END, evaluating, fit_context
 from .world import Span, Story, load_world
 
 
-#| code-fold: true
 class Row(NamedTuple):
     """Tokens for a model to read, of which the last ones are to be predicted."""
 
@@ -115,7 +112,6 @@ def score_rows(
     return found
 
 
-#| code-fold: true
 def cut_windows(
     ids: Sequence[int],  # a text
     T: int,  # tokens that the model looks at
@@ -266,7 +262,6 @@ class Choice(NamedTuple):
 SCORES = ("sum", "token", "byte", "prior")
 
 
-#| code-fold: true
 ASKED = ("spelling", "agreement", "copy", "binding", "state", "belief", "count")
 ASKED += ("order", "cause")
 
@@ -370,7 +365,6 @@ def story_questions(
     return questions
 
 
-#| code-fold: true
 def check_question(
     question: Question,
 ) -> None:
@@ -507,7 +501,6 @@ class Bleu(NamedTuple):
     n_reference_words: int  # of the references nearest in length
 
 
-#| code-fold: true
 def match_ngrams(
     words: Sequence[str],  # of a text
     references: Sequence[Sequence[str]],  # of its references
@@ -601,7 +594,6 @@ class Interval:
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-#| code-fold: true
 def student_quantile(
     p: float,
     n: int,  # examples; degrees of freedom and one
@@ -640,7 +632,6 @@ def resample(
     return np.concatenate(means)
 
 
-#| code-fold: true
 def check_values(
     values,
     name: str,  # what errors call them
@@ -756,7 +747,6 @@ def examples_needed(
     return max(2, math.ceil((z * deviation / difference) ** 2))
 
 
-#| code-fold: true
 class HarnessMethods:
     """What lm-evaluation-harness asks of a model, in terms of this package."""
 

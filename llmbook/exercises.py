@@ -9,8 +9,6 @@ exercises unsolved; its value is true only for a right one.
 __all__ = ["Check", "same", "check", "expect_error"]
 
 
-#| code-fold: true
-
 import copy
 import html
 import math

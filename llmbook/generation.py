@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import codecs
 import copy
 import functools
@@ -587,7 +585,6 @@ def pack(
     return twin
 
 
-#| code-fold: true
 # long: one page of HTML
 KNOBS_PAGE = """\
 <style>
@@ -655,7 +652,6 @@ $rows
 </script>"""
 
 
-#| code-fold: true
 class Knobs:
     """A distribution with knobs in a notebook, panels in print, a table elsewhere."""
 

@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -151,7 +149,6 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-#| code-fold: true
 def check_tokens(
     tokens: Tensor,  # (B, T) ids
     cache: Sequence[Cache] | None,  # a memory of earlier tokens a layer

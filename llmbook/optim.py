@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import math
 import operator
 from collections import defaultdict
@@ -84,7 +82,6 @@ def adam_step(
     p.sub_(lr * m_hat / (v_hat.sqrt() + eps))
 
 
-#| code-fold: true
 def check_rates(
     **rates: float,  # name -> what was given
 ) -> None:
@@ -96,7 +93,6 @@ def check_rates(
             raise ValueError(f"{name} is {value}: give a finite number from 0 up")
 
 
-#| code-fold: true
 class Together(torch.optim.Optimizer):
     """An optimiser that moves all parameters of one kind in one go."""
 

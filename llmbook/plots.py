@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import html
 import io
 import random
@@ -140,7 +138,6 @@ class Drawing:
         return file.getvalue()
 
 
-#| code-fold: true
 def as_matrix(
     values,  # a tensor, an array or a list of rows
 ):  # a NumPy array of floats, (rows, columns)
@@ -174,7 +171,6 @@ def label_cells(
     return [visible(label) for label in labels]
 
 
-#| code-fold: true
 def draw_cells(
     matrix,  # (rows, columns); NaN where nothing is to be seen: drawn hatched
     labels: tuple[list[str], list[str]],  # of the rows and of the columns
@@ -217,7 +213,6 @@ def draw_cells(
     return figure
 
 
-#| code-fold: true
 CELLS = 150  # a matrix with more of them is shown without its values
 
 

@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import hashlib
 import json
 import math
@@ -61,8 +59,13 @@ from llmbook.tokenizer import (
 
 from .gpt import GPT, GPTConfig
 
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16}
-DTYPES |= {"BF16": torch.bfloat16}
+#: The kinds of numbers that can be read, by the names that the format gives them.
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
 
 
 class Entry(NamedTuple):
@@ -406,43 +409,6 @@ def fill(
     return True
 
 
-def read_tensor(
-    file,  # the open file
-    entry: Entry,  # where
-) -> Tensor:
-    """Read one tensor, or a part of one."""
-    tensor = torch.empty(entry.shape, dtype=DTYPES[entry.dtype])
-    file.seek(entry.start)
-    memory = tensor.reshape(-1).view(torch.uint8).numpy()
-    if file.readinto(memory) != entry.end - entry.start:
-        raise ValueError(f"{file.name} has been cut short while it was read")
-    return tensor
-
-
-def fill(
-    view: Tensor | Zeros,  # where the numbers go
-    file,  # the open file
-    entry: Entry,  # where they come from
-) -> bool:  # whether they fit
-    """Read one tensor into a part of a model, a few megabytes at a time."""
-    if isinstance(view, Zeros):
-        return not read_tensor(file, entry).count_nonzero()
-    rows = entry.shape[0] if entry.shape else 1
-    size = (entry.end - entry.start) // max(rows, 1)  # bytes of a row
-    step = max(1, PIECE // max(size, 1))
-    for i in range(0, rows, step):
-        j = min(i + step, rows)
-        shape = (j - i, *entry.shape[1:]) if entry.shape else ()
-        at = entry.start + i * size
-        piece = read_tensor(file, Entry(entry.dtype, shape, at, at + (j - i) * size))
-        place = view[i:j] if entry.shape else view
-        piece = piece.to(view.dtype)
-        if place.dim() == 2 and place.stride(0) == 1:  # six times faster than as it is
-            place, piece = place.T, piece.T.contiguous()
-        place.copy_(piece)
-    return True
-
-
 def find_layout(
     folder: Path,  # of the model
     kind: object,  # the model_type in its config.json
@@ -469,61 +435,6 @@ class Undrawn(TorchFunctionMode):
         if drawn or getattr(function, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         return function(*args, **kwargs)
-
-
-def adopt(
-    views: Mapping[str, Tensor | Zeros | Same],  # of a model without memory
-    places: Mapping[str, tuple[Path, Entry]],  # by the same names
-    dtype: torch.dtype,  # that the parameters are to have
-) -> dict[str, tuple[Tensor, Tensor]]:  # name -> the parameter, and its numbers
-    """Map files into memory, and let whole parameters lie there.
-
-    A matrix that lies turned is read in place too, but not in bfloat16, in which CPUs
-    multiply turned matrices more slowly.
-    """
-    files, adopted = {}, {}
-    for name, (path, entry) in places.items():
-        view = views[name]
-        if not isinstance(view, Tensor) or DTYPES[entry.dtype] != dtype:
-            continue
-        old = view if view._base is None else view._base
-        turned = old is not view and view.stride() == old.stride()[::-1]
-        whole = view.numel() == old.numel() and (old is view or view.dim() == 2)
-        fits = old is view or (turned and dtype == torch.float32)
-        if not (whole and fits) or entry.start % dtype.itemsize:
-            continue
-        if path not in files:
-            size = path.stat().st_size
-            files[path] = torch.from_file(str(path), False, size, dtype=torch.uint8)
-        numbers = files[path][entry.start : entry.end].view(dtype).view(entry.shape)
-        adopted[name] = old, numbers.T if turned else numbers
-    return adopted
-
-
-def take_memory(
-    model: nn.Module,  # on "meta", that is, without memory
-    device: torch.device | str,
-    dtype: torch.dtype,
-    adopted: Iterable[tuple[Tensor, Tensor]],  # parameters that have theirs already
-) -> None:
-    """Give each parameter memory, once if several modules share it; nothing in it."""
-    made = {id(old): nn.Parameter(new, old.requires_grad) for old, new in adopted}
-    for module in model.modules():
-        for name, old in module._parameters.items():
-            if old is None:
-                continue
-            if id(old) not in made:
-                new = torch.empty(old.shape, dtype=dtype, device=device)
-                made[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad)
-            module._parameters[name] = made[id(old)]
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                if buffer.is_meta:
-                    raise TypeError(
-                        f"{type(module).__name__} makes a buffer {name!r} that no file "
-                        'holds: let it make it with device="cpu"'
-                    )
-                module._buffers[name] = buffer.to(device)
 
 
 def adopt(

@@ -15,8 +15,6 @@ Left out: normalisation (what goes in comes out), dropout of merges, threads.
 __all__ = ["GPT2_PATTERN", "WordTokenizer", "BPETokenizer", "read_text"]
 
 
-#| code-fold: true
-
 import functools
 import hashlib
 import heapq
@@ -233,7 +231,6 @@ def split_special(
     return any_of(tuple(special)).split(text) if special else [text]
 
 
-#| code-fold: true
 def check_special(
     names: Sequence[str],  # the special tokens of a tokenizer
 ) -> None:
@@ -263,7 +260,6 @@ def count_merges(
     return operator.index(vocab_size) - least
 
 
-#| code-fold: true
 def compile_pattern(
     pattern: str,  # a regular expression
 ) -> Callable[[str], list[str]]:  # cuts a text into pre-tokens
@@ -296,7 +292,6 @@ def covered(
     return words
 
 
-#| code-fold: true
 def spell_tokens(
     merges: Mapping[tuple[int, int], int],  # pair of ids -> new id
     byte_order: bytes,  # ids 0 to 255 stand for these bytes
@@ -469,7 +464,6 @@ def recover_merges(
     return merges, byte_order
 
 
-#| code-fold: true
 def fetch_encoding(
     name: str,  # such as "gpt2" or "cl100k_base"
 ):  # the tiktoken.Encoding
@@ -485,7 +479,6 @@ def fetch_encoding(
         ) from error
 
 
-#| code-fold: true
 def byte_letters() -> list[str]:  # one printable character for each of the 256 bytes
     """Make GPT-2's table of printable stand-ins for bytes."""
     spare = map(chr, range(256, 512))
@@ -569,7 +562,6 @@ def write_json(
         file.write(json.dumps(content, ensure_ascii=False).encode("utf-8"))
 
 
-#| code-fold: true
 FORMAT = "llmbook BPE tokenizer 1"
 
 

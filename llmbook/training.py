@@ -38,8 +38,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import errno
 import json
 import math
@@ -80,12 +78,10 @@ from .gpt import GPT, GPTConfig
 from .tokenizer import BPETokenizer, write_whole
 from .world import Span, Story, score, stories
 
-#| code-fold: true
 END = "<|endoftext|>"  # before and behind each story
 CERTAIN = -0.01  # the log-probability from which on a word counts as known for sure
 
 
-#| code-fold: true
 FORMAT = "llmbook checkpoint 1"
 
 
@@ -137,7 +133,6 @@ def unpack(
     return {k: unpack(v, tensors) for k, v in value["pairs"]}
 
 
-#| code-fold: true
 def write_synced(
     path: str | os.PathLike,  # the file to write
     content: bytes,
@@ -184,7 +179,6 @@ def read_checkpoint(
     return content, tensors
 
 
-#| code-fold: true
 def check_shape(
     path: str | os.PathLike,  # of the checkpoint
     content: Mapping,  # what its header says
@@ -271,7 +265,6 @@ def load_checkpoint(
     return model, unpack(content["state"], tensors)
 
 
-#| code-fold: true
 def fit_context(
     model: nn.Module,
     context_length: int | None,  # as given
@@ -387,7 +380,6 @@ def best_precision(
     return "bfloat16" if half > 1.3 * plain else "float32"
 
 
-#| code-fold: true
 COUNTS = {"n_steps": 1, "batch_size": 1, "accumulation_steps": 1, "warmup_steps": 0}
 COUNTS |= {"context_length": 1, "end_token": 0, "eval_every": 1, "checkpoint_every": 1}
 COUNTS |= {"seed": 0}
@@ -564,7 +556,6 @@ class History:
         return drawing
 
 
-#| code-fold: true
 PATIENCE = {"cuda": 10, "mps": 10}  # updates after which a GPU is asked for its losses
 
 
@@ -610,7 +601,6 @@ def move(
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-#| code-fold: true
 def settle(
     run: "Run",
 ) -> None:
@@ -696,7 +686,6 @@ class Run:
             settle(self)
 
 
-#| code-fold: true
 SERIES = ("losses", "grad_norms", "learning_rates", "tokens", "seconds")
 SERIES += ("val_steps", "val_losses")
 MAY_CHANGE = ("compile", "device", "checkpoint_every", "eval_every")
@@ -745,7 +734,6 @@ def check_same_run(
             )
 
 
-#| code-fold: true
 def restore_run(
     path: str | os.PathLike,  # the checkpoint to go on from
     run: Run,  # one that has been set up in the same way
@@ -779,7 +767,6 @@ def sweep(
             part.unlink(missing_ok=True)
 
 
-#| code-fold: true
 @contextmanager
 def interruptible():  # a list that is no longer empty after Ctrl-C
     """Let the first Ctrl-C ask for a stop, and the second stop at once."""
@@ -827,7 +814,6 @@ def progress_bar(
         yield show
 
 
-#| code-fold: true
 @contextmanager
 def tensorboard_log(
     run: Run,
@@ -878,7 +864,6 @@ def validate(
     run.history.val_losses.append(loss)
 
 
-#| code-fold: true
 def start(
     run: Run,
     val_tokens,  # (N,) ids to measure by, or None
@@ -967,7 +952,6 @@ def train(
     return run.history
 
 
-#| code-fold: true
 def ends_of(
     tokenizer,
     ids: Sequence[int],
@@ -1112,7 +1096,6 @@ def excess(
     )
 
 
-#| code-fold: true
 MODEL_FILES = ("model.safetensors", "tokenizer.json", "tokenizer.new.json")
 
 
@@ -1167,7 +1150,6 @@ def load_model(
     )
 
 
-#| code-fold: true
 N_STEPS = 5500  # updates of the storyteller: about five minutes on two CPU cores
 SHAPE = {"context_length": 160, "n_layer": 4, "n_head": 4, "n_embd": 128}
 SHAPE |= {"bias": False}

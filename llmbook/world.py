@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 
-#| code-fold: true
-
 import math
 import operator
 import random
@@ -52,7 +50,6 @@ from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 
-#| code-fold: true
 @dataclass(frozen=True)
 class Facts:
     """What is true in a story: who plays which role, and what happened, in order."""
@@ -93,7 +90,6 @@ class GrammarError(ValueError):
     """A mistake in a grammar: where it stands, and what is wrong."""
 
 
-#| code-fold: true
 KINDS = (
     "spelling",  # a or an
     "agreement",  # he or she, one or many
@@ -110,7 +106,6 @@ KINDS = (
 )
 
 
-#| code-fold: true
 HEADING = re.compile(r"(list )?[a-z_]\w*:")
 DOES = re.compile(r"\{(\+|\w+ *:=)")  # what prints nothing
 WORD = re.compile(r" ?[\w'-]+| ?[^\w\s'-]+|\s+")  # a word, with the space before it
@@ -127,7 +122,6 @@ def letter_class(
     return "word" if c.isalnum() or c in "'-_" else "sign"
 
 
-#| code-fold: true
 PRONOUNS = {
     "he": ("he", "him", "his", "himself"),
     "she": ("she", "her", "her", "herself"),
@@ -136,7 +130,6 @@ PRONOUNS = {
 }
 
 
-#| code-fold: true
 class Entity:
     """Someone or something that a story can name: a word, its forms, and its traits."""
 
@@ -160,7 +153,6 @@ class Entity:
             self.forms[name.capitalize() or "^"] = form[:1].upper() + form[1:]
 
 
-#| code-fold: true
 class Source:
     """The lines of a grammar, under their headings."""
 
@@ -220,7 +212,6 @@ class Source:
         raise GrammarError(f"{self.where}: {reason}")
 
 
-#| code-fold: true
 class Words(Source):
     """The lists and the cast of a grammar: what there is to name, and in which role."""
 
@@ -303,7 +294,6 @@ class Table:
         return bisect(self.edges, place * self.total, 0, self.last)
 
 
-#| code-fold: true
 class Part:
     """A role, and who can play it."""
 
@@ -367,7 +357,6 @@ class Part:
         return entity, math.log(entity.weight / rest)
 
 
-#| code-fold: true
 class Say:
     """Print a form of a role. A role that nobody plays yet is cast here."""
 
@@ -433,7 +422,6 @@ class Say:
             yield weight / rest, letter, (), (), None
 
 
-#| code-fold: true
 class Option(NamedTuple):
     """One way of saying it."""
 
@@ -486,7 +474,6 @@ class Choice:
             yield p, lead, kinds, rest, None
 
 
-#| code-fold: true
 class Do:
     """Give a role to someone or something else; prints nothing."""
 
@@ -505,7 +492,6 @@ class Event:
         return tuple([w if type(w) is str else w(roles).word for w in self.words])
 
 
-#| code-fold: true
 class Values(Words):
     """What a condition or an assignment asks, read into functions of the roles."""
 
@@ -555,7 +541,6 @@ class Values(Words):
         return text.replace("\\n", "\n")
 
 
-#| code-fold: true
 class Conditions(Values):
     """The conditions and assignments of a grammar."""
 
@@ -610,7 +595,6 @@ class Conditions(Values):
         return number
 
 
-#| code-fold: true
 class Notation(Conditions):
     """The lines of a grammar, read into items that print and do."""
 
@@ -676,7 +660,6 @@ class Notation(Conditions):
         return parts if sign else [part for part in parts if part]
 
 
-#| code-fold: true
 def find_circle(
     uses: dict[str, dict[str, int]],  # rule -> the rules that it uses -> a line
     rule: str,  # where to begin
@@ -695,7 +678,6 @@ def find_circle(
     return None
 
 
-#| code-fold: true
 class Grammar(Notation):
     """A whole grammar: its rule `story` is where every story begins."""
 
@@ -761,7 +743,6 @@ class Grammar(Notation):
         return [Say(part, form, kinds, where=self.where)]
 
 
-#| code-fold: true
 def link(
     items: Sequence,  # any things, first to last
     rest: tuple | None = None,  # what follows them
@@ -790,7 +771,6 @@ def facts_of(
     return Facts(words, tuple(events))
 
 
-#| code-fold: true
 class Way(NamedTuple):
     """A story half told: one of the ways in which it may go on."""
 
@@ -807,7 +787,6 @@ class Way(NamedTuple):
         return facts_of(self.roles, reversed([*unlink(self.events)]))
 
 
-#| code-fold: true
 STREAM = 2**40  # how many stories a stream holds
 
 
@@ -891,7 +870,6 @@ class Teller:
         return (self.story(seed, number) for number in numbers)
 
 
-#| code-fold: true
 class Reading:
     """A text, and what is known of its word ends as ways of telling it are tried."""
 
@@ -952,7 +930,6 @@ class Reading:
         return position == len(self.text)
 
 
-#| code-fold: true
 class Reader(Teller):
     """Follows the ways in which a story may be told."""
 
@@ -1016,7 +993,6 @@ class Reader(Teller):
                 ways.extend(self.branch(way, reading))
 
 
-#| code-fold: true
 def knows_next(way: Way) -> bool:
     """Tell whether a way has told one whole word more than the text."""
     word = WORD.match(way.ahead)
@@ -1036,7 +1012,6 @@ def kinds_of(
     return [tuple(sorted(names)) for names in kinds]
 
 
-#| code-fold: true
 class Reach(NamedTuple):
     """What may still happen to the facts of a story."""
 
@@ -1090,7 +1065,6 @@ def may_tell(
     )
 
 
-#| code-fold: true
 def log_of(
     p: float,  # the probability of a story, or of all that begin in some way
 ) -> float:  # its natural logarithm
@@ -1100,7 +1074,6 @@ def log_of(
     return math.log(p)
 
 
-#| code-fold: true
 class Scorer(Reader):
     """Says how probable the words of a story are."""
 
@@ -1146,7 +1119,6 @@ class Scorer(Reader):
         return dict(sorted(probs.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-#| code-fold: true
 class World(Scorer):
     """A world of stories: draws them, reads them back, and lists them."""
 
@@ -1181,7 +1153,6 @@ class World(Scorer):
         raise ValueError("this world cannot tell these facts")
 
 
-#| code-fold: true
 LEVELS = ("nursery", "town")
 
 
@@ -1232,7 +1203,6 @@ def next_words(
     return load_world(level).next_words(text)
 
 
-#| code-fold: true
 class Floor(NamedTuple):
     """The best that any model can do on some stories, in several units."""
 
