@@ -96,7 +96,7 @@ def turning_speeds(
     D: int,  # width of a head, even
     base: float = 10_000.0,  # the slowest pair turns by about 1 / base a token
     scaling: RopeScaling | None = None,  # how they were slowed
-    device: torch.device | None = None,
+    device: torch.device | None = None,  # where the speeds lie
 ) -> Tensor:  # (D / 2,) radians a token, in float32
     """Say how fast each pair of numbers of a head turns."""
     speeds = 1 / base ** (torch.arange(0, D, 2, device=device) / D)
@@ -209,7 +209,7 @@ class LlamaConfig:
         cls,
         size: str = "7b",  # "7b", "13b" or "70b"
         **changes,  # fields that are to differ
-    ) -> "LlamaConfig":
+    ) -> "LlamaConfig":  # of the released model
         """Give the shape of a Llama 2 (Touvron et al., 2023)."""
         return cls(**(published("Llama 2", LLAMA2, size) | changes))
 
@@ -218,7 +218,7 @@ class LlamaConfig:
         cls,
         size: str = "8b",  # "1b" or "3b" (version 3.2), "8b" or "70b" (version 3.1)
         **changes,  # fields that are to differ
-    ) -> "LlamaConfig":
+    ) -> "LlamaConfig":  # of the released model
         """Give the shape of a Llama 3 (Grattafiori et al., 2024)."""
         shape, small = published("Llama 3", LLAMA3, size), size in ("1b", "3b")
         shape |= {"vocab_size": 128_256, "context_length": 131_072, "tied": small}
@@ -230,7 +230,7 @@ class LlamaConfig:
         cls,
         size: str = "0.6b",  # "0.6b", "1.7b", "4b", "8b", "14b", "32b" or "30b-a3b"
         **changes,  # fields that are to differ
-    ) -> "LlamaConfig":
+    ) -> "LlamaConfig":  # of the released model
         """Give the shape of a Qwen3 (Yang et al., 2025)."""
         shape = published("Qwen3", QWEN3, size)
         shape |= {"vocab_size": 151_936, "context_length": 40_960, "rope_base": 1e6}
