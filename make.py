@@ -106,7 +106,7 @@ def torch_at_hand():
         release = importlib.metadata.version("torch").split(".")[:2]
     except importlib.metadata.PackageNotFoundError:
         return None
-    return Path(found.origin).parents[1] if [*map(int, release)] >= [2, 4] else None
+    return Path(found.origin).parents[1] if [*map(int, release)] >= [2, 6] else None
 
 
 def install_torch(environment):
