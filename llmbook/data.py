@@ -362,7 +362,7 @@ class TokenLoader(Resumable):
 
 
 def token_loader(
-    tokens,  # (N,) ids: a list, an array, a memory map or a tensor
+    tokens,  # (N,) ids: an array, say; or a data set with a `loader` of its own
     batch_size: int,  # B, rows in a batch
     context_length: int,  # T, the most tokens in a row
     *,
@@ -375,6 +375,8 @@ def token_loader(
     """Make batches of windows or, given the end token, of whole documents."""
     options = {"stride": stride, "shuffle": shuffle, "seed": seed}
     options |= {"end_token": end_token, "drop_last": drop_last}
+    if hasattr(tokens, "loader"):
+        return tokens.loader(batch_size, context_length, **options)
     return TokenLoader(tokens, batch_size, context_length, **options)
 
 
