@@ -49,3 +49,15 @@ def test_generation_writes_the_same_tokens_in_all_ways():
     rows = re.findall(r"^(llmbook(?:, packed)?) +\d+\.\d +\d+% +(\d+)%$", out, re.M)
     assert [name for name, _ in rows] == ["llmbook", "llmbook, packed"] * 2
     assert rows[0][1] == rows[1][1] == "100"  # float32
+
+
+def test_quantization_prints_what_bits_cost():
+    out = printed("quantization")
+    rows = re.findall(
+        r"^(int8|NF4|NF4 twice) +(-?\d\.\d+) ± \d\.\d+ +(\d+\.\d+)", out, re.M
+    )
+    assert {name: float(bits) for name, _, bits in rows}.keys() == {
+        "int8",
+        "NF4",
+        "NF4 twice",
+    }
