@@ -34,6 +34,7 @@ INDEX = make.TORCH_CPU  # the one other index that a reader may need
 GIT = {"add", "commit", "push", "switch"}
 TASK = r"make( [\w =]+)?$|python make\.py( [\w ]+)?$"
 SAMPLE = "The small cat sat. The small cat ran. " * 200
+LINES = '{"prompt": "Who sat?", "completion": "The cat."}\n' * 4
 
 
 def commands(markdown):
@@ -75,7 +76,7 @@ class Runner:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                path.write_text(SAMPLE)
+                path.write_text(LINES if path.suffix == ".jsonl" else SAMPLE)
         variables = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             command,
@@ -90,12 +91,15 @@ class Runner:
 
     def on_llmbook(self, *words):
         words = [word.replace("*", "a") for word in words]  # as a shell would
+        words = words[: words.index(">")] if ">" in words else words
         written = {
             after for before, after in itertools.pairwise(words) if before == "--output"
         }
-        texts = [word for word in words if word.endswith(".txt")]
+        texts = [word for word in words if word.endswith((".txt", ".jsonl"))]
         if words[:1] in (["tour"], ["train"]):
             words += ["--steps", "2"]  # the same, but not for minutes
+        if words[:1] == ["tour"]:
+            words += ["--tune-steps", "1"]
         start = [sys.executable, "-c", "from llmbook.cli import main; main()"]
         return self.run([*start, *words], set(texts) - written)
 
