@@ -25,8 +25,10 @@ __all__ = [
     "instructions",
     "conversations",
     "lessons",
+    "Piece",
     "ChatTemplate",
     "add_control_tokens",
+    "InstructionLoader",
     "InstructionDataset",
     "finetune",
     "teach",
@@ -869,10 +871,10 @@ class InstructionLoader(TokenLoader):
         context_length: int,  # T
         *,
         stride: int | None = None,  # of no use here
-        shuffle: bool = True,
-        seed: int = 0,
+        shuffle: bool = True,  # whether rows come in a new order each epoch
+        seed: int = 0,  # of that order
         end_token: int | None = None,  # what fills up short rows; None: id 0
-        drop_last: bool = False,
+        drop_last: bool = False,  # whether to leave out a last, smaller batch
     ):
         self.tokens, self.learned, self.rows = data.tokens, data.learned, data.rows
         longest = int(data.rows.lengths.max())
