@@ -866,7 +866,7 @@ class InstructionLoader(TokenLoader):
 
     def __init__(
         self,
-        data: "InstructionDataset",
+        data: "InstructionDataset",  # whose rows they are
         batch_size: int,  # B
         context_length: int,  # T
         *,
