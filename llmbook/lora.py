@@ -27,7 +27,6 @@ __all__ = [
     "normal_table",
     "round_to_4_bits",
     "QuantizedLinear",
-    "Unpacked",
     "quantize",
 ]
 

@@ -69,7 +69,7 @@ def note(tab):
     return tab.get_by_label("What happened").input_value()
 
 
-def until(true, seconds=15):
+def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.05)

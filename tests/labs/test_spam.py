@@ -39,7 +39,7 @@ def phone(tmp_path, monkeypatch):
 
 
 def test_it_runs(phone, capsys):
-    small = {"N_DEALS": 2, "N_STEPS": 4}
+    small = {"N_DEALS": 2, "N_STEPS": 12}
     space = play("spam", **small, WITH_GPT2=True, GPT2=phone)
     learn, choose, test = (space[part] for part in ("learn", "choose", "test"))
     assert not {text for _, text in learn} & {text for _, text in (*choose, *test)}

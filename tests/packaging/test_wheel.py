@@ -129,10 +129,23 @@ def imported(tree):
     return found - sys.stdlib_module_names - {"llmbook", "tomllib"}
 
 
+def modules_of(requirements):
+    """The modules that packages bring, which here are named as they are."""
+    return {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in requirements}
+
+
 def required():
     """The modules that `pip install llmbook[check]` brings."""
-    named = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["check"]]
-    return {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in named}
+    check = PROJECT["optional-dependencies"]["check"]
+    return modules_of([*PROJECT["dependencies"], *check])
+
+
+def of_extras():
+    """The modules of extras, which a function imports when it is called, or refuses."""
+    extras = PROJECT["optional-dependencies"]
+    return modules_of(
+        [each for name in ("hub", "harness", "web") for each in extras[name]]
+    )
 
 
 def test_what_the_package_imports_is_required():
@@ -141,7 +154,7 @@ def test_what_the_package_imports_is_required():
     for name in files():
         if name.startswith("llmbook/") and name.endswith(".py"):
             used |= imported(ast.parse((ROOT / name).read_text("utf-8")))
-    assert used - required() == set()
+    assert used - required() - of_extras() == set()
 
 
 COLAB = {"google"}  # what Colab itself brings: google.colab, to keep files on a drive
@@ -151,7 +164,7 @@ def test_what_the_chapters_import_is_required():
     """Prevents a chapter that stops on Colab at an import that no install brought."""
     cells = [cell for notebook in NOTEBOOKS for cell in notebook.code]
     used = {name for cell in cells for name in imported(ast.Module(cell.tree, []))}
-    assert used - required() - COLAB == set()
+    assert used - required() - of_extras() - COLAB == set()
 
 
 def test_imports_are_found():
