@@ -157,7 +157,8 @@ def test_what_the_package_imports_is_required():
     assert used - required() - of_extras() == set()
 
 
-COLAB = {"google"}  # what Colab itself brings: google.colab, to keep files on a drive
+# What Colab itself brings: google.colab, to keep files on a drive, and what runs cells.
+COLAB = {"google", "IPython"}
 
 
 def test_what_the_chapters_import_is_required():
