@@ -42,12 +42,26 @@ SHOWS = ("both", "code", "output")  # what `slide-show` may say
 MARK = re.compile(r"\s*<!--\s*slide:\s*(.*?)\s*-->[ \t]*\n*")
 OWN = ("chapter", "room", "spine-takeaways", "exercise")  # these come by themselves
 SILENT = ("install", "spine-card", "stub", "check", "solution", "spine-reading")
-REVEAL = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js")
+REVEAL = (
+    "dist/reset.css",
+    "dist/reveal.css",
+    "dist/reveal.js",
+    "plugin/notes/notes.js",
+)
 
 # A slide is 1280 × 720 pixels, within these margins, which slides.css repeats.
 WIDTH, HEIGHT = 1160, 600
 HEADLINE = 42  # pixels, on lines of 1.2
-CODE = (34, 30, 28, 26, 24, 22, 20, 18)  # letters of code and of plain output, the largest first
+CODE = (
+    34,
+    30,
+    28,
+    26,
+    24,
+    22,
+    20,
+    18,
+)  # letters of code and of plain output, the largest first
 TEXT = (32, 30, 28)  # letters of everything else
 NARROW, BROAD = 0.53, 0.61  # the width of a letter, of text and of code
 FIGURE = 320  # the least height of a picture
@@ -87,7 +101,8 @@ class Block:
     kind: str  # code, output, strip, figure, math, table or text
     html: str
     rows: list[int] = field(default_factory=list)  # the columns of each of its lines
-    points: list[str] = field(default_factory=list)  # a long list, to be dealt out
+    points: list[str] = field(default_factory=list)  # as HTML, if it can be dealt out
+    frame: tuple[str, str] = ("<ul>", "</ul>")  # what stands around the points
 
     def height(self, code, size):
         """The pixels that the block takes, with letters of these sizes."""
@@ -156,7 +171,8 @@ def pages(blocks, height):
         return [(blocks, *found)]
     if len(blocks) == 1 and len(points := blocks[0].points) > 1:
         half = (len(points) + 1) // 2  # a list that is too long becomes two
-        halves = [listing(points[:half]), listing(points[half:])]
+        kind, frame = blocks[0].kind, blocks[0].frame
+        halves = [dealt(kind, part, frame) for part in (points[:half], points[half:])]
         return [page for each in halves for page in pages([each], height)]
     if len(blocks) <= 1:
         return [(blocks, CODE[-1], TEXT[-1])]
@@ -166,11 +182,12 @@ def pages(blocks, height):
     return [*pages(blocks[:first], height), *pages(blocks[first:], height)]
 
 
-def listing(points):
-    """A list as a block, of points that are HTML."""
-    items = "".join(f"<li>{point}</li>" for point in points)
-    rows = [len(re.sub(r"<[^>]+>", "", point)) for point in points]
-    return Block("text", f"<ul>{items}</ul>", rows, points)
+def dealt(kind, points, frame=("<ul>", "</ul>")):
+    """A list or a table as a block, of points that are HTML."""
+    inner = [re.sub(r"<[^>]+>|\s+", " ", each).strip() for each in points]
+    head = [len(re.sub(r"<[^>]+>|\s+", " ", frame[0]).strip())] * (kind == "table")
+    rows = head + [len(each) for each in inner]
+    return Block(kind, frame[0] + "".join(points) + frame[1], rows, points, frame)
 
 
 def colored(source, language="python"):
@@ -240,7 +257,7 @@ class Markdown:
         return ALERT.sub(r"\1", self.parser.render(source))
 
     def parts(self, source):
-        """The blocks that a slide shows of a Markdown text, and the text that is left."""
+        """The blocks that a slide shows of a Markdown text, and what is left of it."""
         lines, shown, said, tokens = source.split("\n"), [], [], []
         for token in self.parser.parse(source):
             tokens.append(token)
@@ -257,22 +274,26 @@ class Markdown:
     def block(self, tokens, source):
         """What a slide shows of one passage, or None if it is for the notes."""
         first = tokens[0].type
-        formulas = [t for t in tokens[1].children or ()] if len(tokens) == 3 else []
+        formulas = list(tokens[1].children or ()) if len(tokens) == 3 else []
         if first == "math_block" or (
             len(formulas) == 1 and formulas[0].type == "math_inline_double"
         ):
             rows = re.split(r"\\\\", source)
             return Block("math", self.render(source), [len(row) for row in rows])
         if first == "table_open":
-            rows = [sum(map(len, row.split("|"))) for row in source.splitlines()]
-            rows = [rows[0], *rows[2:]]  # the second line is a rule
-            return Block("table", self.render(source), rows)
+            before, body, after = re.split(
+                r"(?<=<tbody>)|(?=</tbody>)", self.render(source)
+            )
+            points = re.findall(r"<tr>.*?</tr>", body, re.DOTALL)
+            return dealt("table", points, (before, after))
         if first in ("bullet_list_open", "ordered_list_open"):
             shown = self.render(source)
-            rows = [len(item) for item in re.split(r"\n(?=\s*(?:[-*+]|\d+\.) )", source)]
-            flat = first == "bullet_list_open" and shown.count("<ul>") == 1
-            points = re.findall(r"<li>(.*?)</li>", shown, re.DOTALL) if flat else []
-            return Block("text", shown, rows, points)
+            if first == "bullet_list_open" and shown.count("<ul>") == 1:
+                return dealt("text", re.findall(r"<li>.*?</li>", shown, re.DOTALL))
+            rows = [
+                len(item) for item in re.split(r"\n(?=\s*(?:[-*+]|\d+\.) )", source)
+            ]
+            return Block("text", shown, rows)
         if first == "blockquote_open" and not re.match(r"\s*>\s*\[!", source):
             return Block("text", self.render(source), [len(source)])
         if first in ("fence", "code_block"):
@@ -331,11 +352,7 @@ class Deck:
                 tasks.append(prose)
             elif found and not tags & {*OWN, *SILENT}:
                 self.marks += 1
-                blocks, said = (
-                    self.markdown.parts(prose)
-                    if kind == "markdown"
-                    else (list(self.shown(cell, found.show)), "")
-                )
+                blocks, said = self.blocks(cell, found.show)
                 self.add(found.headline, blocks, [*notes, said])
                 notes = []
             elif prose and not tags & set(SILENT):
@@ -366,8 +383,14 @@ class Deck:
         """The exercises by their headings, with their texts to be read aloud."""
         heads = [HEADING.findall(task)[0][1] for task in tasks if HEADING.search(task)]
         if heads:
-            points = [self.markdown.inline(head) for head in heads]
-            self.add("Try it", [listing(points)], [*notes, *tasks])
+            points = [f"<li>{self.markdown.inline(head)}</li>" for head in heads]
+            self.add("Try it", [dealt("text", points)], [*notes, *tasks])
+
+    def blocks(self, cell, show):
+        """What a slide shows of a cell, and the Markdown that is left for the notes."""
+        if cell["cell_type"] == "markdown":
+            return self.markdown.parts(unmarked(text(cell)))
+        return list(self.shown(cell, show)), ""
 
     def shown(self, cell, show):
         """The blocks of a code cell: its code, and its stored output."""
@@ -438,7 +461,9 @@ def read(path):
 
 def page(decks, title, promise, root, site, home):
     """The HTML of some decks in a row; `root` leads to the site's first page."""
-    folder = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    folder = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True
+    )
     return folder.get_template("slides.html").render(
         decks=decks,
         title=title,
@@ -451,9 +476,9 @@ def page(decks, title, promise, root, site, home):
 
 
 def lay_out(folder):
-    """Put into a folder of decks what all of them need: reveal.js, and no more of it."""
+    """Put into a folder of decks what all of them need of reveal.js."""
     source = files("sphinx_revealjs").joinpath("_static/revealjs")
-    for name in (*REVEAL, "LICENSE"):
+    for name in REVEAL:
         target = folder / "reveal" / Path(name).name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.joinpath(name).read_bytes())
