@@ -161,6 +161,21 @@ def pdf():
     say(f"the PDF is at {BUILD / 'llmbook.pdf'}")
 
 
+def slides():
+    """print the decks of all chapters to _build/llmbook-slides.pdf"""
+    build()  # the site has the decks, one for each chapter
+    path = BUILD / "llmbook-slides.pdf"
+    run(project().python, "-m", "_tools.slides", BUILD / "html", path)
+    say(f"the slides are at {path}")
+
+
+def course():
+    """write the notebooks without solutions, and the solutions, to _build/course"""
+    export()
+    run(project().python, "-m", "_tools.course", BUILD / "course")
+    say(f"both are at {BUILD / 'course'}, as folders and as .zip")
+
+
 def serve():
     """show the rendered site on http://localhost:8000"""
     if not (BUILD / "html" / "index.html").exists():
@@ -256,6 +271,8 @@ TASKS = {
     "book": book,
     "test": test,
     "pdf": pdf,
+    "slides": slides,
+    "course": course,
     "serve": serve,
     "lint": lint,
     "export": export,

@@ -335,18 +335,16 @@ class Deck:
         self.images = {}  # file name -> content
         self.slides, self.title, self.promise = [], "", ""
         self.marks = 0
-        notes, section, tasks = [], "Takeaways", []
+        notes, tasks = [], []
         for cell in cells:
             tags = set(cell["metadata"].get("tags", ()))
             source, kind = text(cell), cell["cell_type"]
             found = mark(kind, source)
             prose = unmarked(source) if kind == "markdown" else ""
-            if kind == "markdown" and (above := HEADING.findall(prose)):
-                section = above[-1][1]
             if tags & {"chapter", "room"}:
                 self.opening(prose)
             elif "spine-takeaways" in tags:
-                self.closing(prose, section, notes)
+                self.closing(prose, notes)
                 notes = []
             elif "exercise" in tags:
                 tasks.append(prose)
@@ -373,11 +371,10 @@ class Deck:
         self.promise = HEADING.sub("", prose).strip().split("\n\n")[0]
         self.slides.append(Slide("title", self.markdown.inline(self.title), ""))
 
-    def closing(self, prose, section, notes):
-        """The takeaways."""
-        blocks, said = self.markdown.parts(prose)
-        said = HEADING.sub("", said)
-        self.add(section, blocks, [*notes, said])
+    def closing(self, prose, notes):
+        """The takeaways; a heading beside them belongs to the page alone."""
+        blocks, said = self.markdown.parts(HEADING.sub("", prose))
+        self.add("Takeaways", blocks, [*notes, said])
 
     def homework(self, tasks, notes):
         """The exercises by their headings, with their texts to be read aloud."""
@@ -398,8 +395,9 @@ class Deck:
         said = dict(said)
         if {"hide"} & said.keys():
             return
-        if show in ("both", "code") and "hide_input" not in said and code.strip():
-            rows = [len(line) for line in code.strip("\n").splitlines()]
+        code = re.sub(r"\n{3,}", "\n\n", code.strip("\n"))  # lines are scarce
+        if show in ("both", "code") and "hide_input" not in said and code:
+            rows = [len(line) for line in code.splitlines()]
             yield Block("code", colored(code), rows)
         if show in ("both", "output") and "hide_output" not in said:
             for output in merged(cell.get("outputs", ())):

@@ -22,6 +22,7 @@ function start() {
     hash: true, slideNumber: "c/t", transition: "none", backgroundTransition: "none",
     controlsTutorial: false, pdfMaxPagesPerSlide: 1, plugins: [RevealNotes],
   });
+  deck.on("pdf-ready", () => { root.dataset.printable = ""; });
   deck.initialize();
   const key = {keyCode: 68, key: "D", description: "Light or dark"};
   deck.addKeyBinding(key, () => paint(root.dataset.theme === "light"));
