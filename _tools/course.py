@@ -1,4 +1,4 @@
-"""Write the teachers' edition: the notebooks without solutions, and the solutions alone.
+"""Write the teachers' edition: notebooks without solutions, and the solutions alone.
 
 The first is to be handed out. It keeps every exercise with its stub and its check, so a
 reader is still told right from wrong, and loses the folded solutions. The second has,
@@ -21,14 +21,14 @@ LINK = re.compile(r"\]\((?![\w+.-]+:)([^()\s#]*?)\.(md|ipynb)(#[^()\s]*)?\)")
 LICENCES = ("LICENSE", "LICENSE-TEXT")
 STUDENTS = """# llmbook, to be handed out
 
-The notebooks of [llmbook]({site}) {version} without their solutions. Each runs alone: its
-first cell installs the package where it is missing. An exercise has a cell for your
-answer, and below it a cell that tells right from wrong.
+The notebooks of [llmbook]({site}) {version} without their solutions. Each
+runs alone: its first cell installs the package where it is missing. An exercise has a
+cell for your answer, and below it a cell that tells right from wrong.
 """
 TEACHERS = """# llmbook, the solutions
 
-What was taken out of the notebooks of [llmbook]({site}) {version} that are handed out: for
-each chapter its exercises, the mistakes that tempt, and the solutions.
+What was taken out of the notebooks of [llmbook]({site}) {version} that are
+handed out: for each chapter its exercises, the mistakes that tempt, and the solutions.
 """
 
 

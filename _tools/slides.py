@@ -17,7 +17,7 @@ from _ext.slides import page, read
 from _tools.browser import OPTIONS, program
 from _tools.export import ROOT, get_config
 
-TITLE = "llmbook: the slides"
+TITLE = "llmbook"
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
