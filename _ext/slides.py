@@ -42,7 +42,8 @@ SHOWS = ("both", "code", "output")  # what `slide-show` may say
 MARK = re.compile(r"\s*<!--\s*slide:\s*(.*?)\s*-->[ \t]*\n*")
 OWN = ("chapter", "room", "spine-takeaways", "exercise")  # these come by themselves
 SILENT = ("install", "spine-card", "stub", "check", "solution", "spine-reading")
-REVEAL = (
+REVEAL = (  # what a deck needs of it
+    "LICENSE",
     "dist/reset.css",
     "dist/reveal.css",
     "dist/reveal.js",

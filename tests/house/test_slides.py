@@ -145,7 +145,8 @@ def raw(cell):
 def crowded(notebook):
     """The slides with nothing on them, or with more than can be read."""
     problems = []
-    deck = Deck(f"chapters/{notebook.name.removesuffix('.ipynb')}", [])
+    name = notebook.name.removesuffix(".ipynb")
+    deck = Deck(f"chapters/{name}", [raw(cell) for cell in notebook.cells])
     for cell, each in marked(notebook):
         blocks, _ = deck.blocks(raw(cell), each.show)
         if cell.type == "code" and not blocks:
