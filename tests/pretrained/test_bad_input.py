@@ -338,7 +338,7 @@ CHANGES += [with_a_larger_table, with_a_stranger]
 def test_a_model_that_its_config_does_not_describe(kind, change, tokenizer, tmp_path):
     """Prevents a folder whose tensors have wrong names, or are not all there."""
     model = change(PLAIN[kind]())
-    with pytest.raises(ValueError, match=r"by its config the tensor '.*' is .* here it"):
+    with pytest.raises(ValueError, match=r"by its config the tensor '.*' is .* here"):
         save_pretrained(model, tokenizer, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
