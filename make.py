@@ -150,15 +150,27 @@ def book():
     say(f"the book is at {BUILD / 'html' / 'index.html'}; `make serve` shows it")
 
 
-def pdf():
-    """render the same book to _build/llmbook.pdf"""
+def need_latex():
+    """End with what to install where LaTeX is missing."""
     if not (shutil.which("latexmk") and shutil.which("xelatex")):
         install = f"apt-get install --no-install-recommends {LATEX}"
         sys.exit(f"make: the PDF needs LaTeX. On Debian or Ubuntu:\n  {install}")
+
+
+def pdf():
+    """render the same book to _build/llmbook.pdf"""
+    need_latex()
     # In a folder of its own: what Sphinx remembers of the site would not be true of it.
     build("--builder", "pdflatex", "--path-output", BUILD / "pdf")
     shutil.copy(BUILD / "pdf" / "_build" / "latex" / "llmbook.pdf", BUILD)
     say(f"the PDF is at {BUILD / 'llmbook.pdf'}")
+
+
+def quiz_pdf():
+    """print the quizzes, solutions at the back, to _build/llmbook-quiz.pdf"""
+    need_latex()
+    run(project().python, "-m", "_tools.quiz", BUILD / "quiz")
+    shutil.copy(BUILD / "quiz" / "latex" / "quiz.pdf", BUILD / "llmbook-quiz.pdf")
 
 
 def serve():
@@ -256,6 +268,7 @@ TASKS = {
     "book": book,
     "test": test,
     "pdf": pdf,
+    "quiz-pdf": quiz_pdf,
     "serve": serve,
     "lint": lint,
     "export": export,
