@@ -108,7 +108,8 @@ class Runner:
         makefile = (ROOT / "Makefile").read_text("utf-8")
         if task not in [*make.TASKS, "help"]:
             return f"make has no task {task!r}"
-        if not re.search(rf"^(?:[\w -]* )?{task}(?: [\w -]*)?:", makefile, re.MULTILINE):
+        target = rf"^(?:[\w -]* )?{task}(?: [\w -]*)?:"
+        if not re.search(target, makefile, re.MULTILINE):
             return f"the Makefile has no target {task!r}"
         wanted = [r"CHAPTER=\d\d"] if task == "run" else []
         if len(given) != len(wanted) or not all(map(re.fullmatch, wanted, given)):
