@@ -171,6 +171,22 @@ def quiz_pdf():
     need_latex()
     run(project().python, "-m", "_tools.quiz", BUILD / "quiz")
     shutil.copy(BUILD / "quiz" / "latex" / "quiz.pdf", BUILD / "llmbook-quiz.pdf")
+    say(f"the quizzes are at {BUILD / 'llmbook-quiz.pdf'}")
+
+
+def slides():
+    """print the decks of all chapters to _build/llmbook-slides.pdf"""
+    build()  # the site has the decks, one for each chapter
+    path = BUILD / "llmbook-slides.pdf"
+    run(project().python, "-m", "_tools.slides", BUILD / "html", path)
+    say(f"the slides are at {path}")
+
+
+def course():
+    """write the notebooks without solutions, and the solutions, to _build/course"""
+    export()
+    run(project().python, "-m", "_tools.course", BUILD / "course")
+    say(f"both are at {BUILD / 'course'}, as folders and as .zip")
 
 
 def serve():
@@ -269,6 +285,8 @@ TASKS = {
     "test": test,
     "pdf": pdf,
     "quiz-pdf": quiz_pdf,
+    "slides": slides,
+    "course": course,
     "serve": serve,
     "lint": lint,
     "export": export,
