@@ -77,29 +77,25 @@ export class Tokenizer {
 
 // ---- Weights ------------------------------------------------------------------------
 
-/** A number of 16 bits (1 sign, 5 exponent, 10 fraction) as an ordinary number. */
-function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+/** All numbers of 16 bits (1 sign, 5 exponent, 10 fraction), by their bits. */
+const HALVES = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
+  const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
+});
 
 /** The tensors of a safetensors file in float16, and what it says about itself. */
 export function readWeights(buffer) {
-  const view = new DataView(buffer);
-  const start = 8 + Number(view.getBigUint64(0, true));
+  const start = 8 + new DataView(buffer).getUint32(0, true); // of 64 bits, half is enough
   const { __metadata__: about, ...header } = JSON.parse(
     new TextDecoder().decode(new Uint8Array(buffer, 8, start - 8)),
   );
   const tensors = {};
   for (const [name, { dtype, data_offsets: [from, to] }] of Object.entries(header)) {
     if (dtype !== "F16") throw new Error(`${name} is ${dtype}: save it in float16`);
-    const numbers = new Float32Array((to - from) / 2);
-    for (let i = 0; i < numbers.length; i++) {
-      numbers[i] = half(view.getUint16(start + from + 2 * i, true));
-    }
-    tensors[name.replace(/^model\./, "")] = numbers;
+    const bits = new Uint16Array(buffer, start + from, (to - from) / 2);
+    tensors[name.replace(/^model\./, "")] = Float32Array.from(bits, (b) => HALVES[b]);
   }
   return { config: JSON.parse(about.llmbook).config, tensors };
 }
@@ -291,9 +287,10 @@ export class Reading {
     return this.looks[layer * H + head].subarray(row, row + this.ids.length);
   }
 
-  /** What token `at` cost, in nats, given those that the model saw. */
-  loss(at) {
-    return -Math.log(softmax(Float64Array.from(this.logits(at - 1)))[this.ids[at]]);
+  /** What token `at` costs, in nats; the end of a story stands behind the last. */
+  loss(at, end) {
+    const probs = softmax(Float64Array.from(this.logits(at - 1)));
+    return -Math.log(probs[this.ids[at] ?? end]);
   }
 }
 
