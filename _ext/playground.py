@@ -27,7 +27,7 @@ PAGE = "chapters/appendix/playground"
 STORYTELLER = Path("llmbook", "data", "storyteller", "model.safetensors")
 PEEKER = Path("_build", "peeker", "model.safetensors")
 SEED, N_STORIES = 5, 20  # of the stories: those of seeds 0 and 1 trained the model
-DRAWN = 0  # the story of the still
+DRAWN = 5  # the story of the still
 FLOOR, MODEL, LEAK, INK = "#57606a", "#a34a00", "#7a3fb0", "#16242b"
 ADVICE = (
     "The storyteller has not been trained where this page was built, so it cannot run "
@@ -128,18 +128,27 @@ def draw_still(words, costs, paths):
     for place, word in enumerate(words):
         column, line = places[place]
         base = -(high + 2.5) * line
-        axes.text(column, base - 1.5, word, size=8, family="DejaVu Sans Mono", color=INK)
+        axes.text(
+            column, base - 1.5, word, size=8, family="DejaVu Sans Mono", color=INK
+        )
         for i, (name, nats) in enumerate(costs.items()):
-            axes.bar(column + 0.4 + 0.8 * i, min(nats[place], high), 0.7, base,
-                     color=colors[name])
+            axes.bar(
+                column + 0.4 + 0.8 * i,
+                min(nats[place], high),
+                0.7,
+                base,
+                color=colors[name],
+            )
     for i, name in enumerate(costs):
         axes.text(16 * i, high + 1.5, f"■ {name}", size=8, color=colors[name])
     axes.set(xlim=(-0.5, 57), ylim=(-(high + 2.5) * (n_lines - 1) - 2.5, high + 3))
     axes.set_axis_off()
     with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "still"}):
         for path in paths:
-            figure.savefig(path, metadata={"Date" if path.suffix == ".svg" else
-                                           "CreationDate": None})
+            figure.savefig(
+                path,
+                metadata={"Date" if path.suffix == ".svg" else "CreationDate": None},
+            )
 
 
 def still_in_words(words, costs):

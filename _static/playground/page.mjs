@@ -8,6 +8,7 @@ import { Model, Reading, Tokenizer, draw, nextProbs, softmax, uniform } from "./
 
 const COUNTS = [1, 2, 3, 5, 8, 12, 20, 50, Infinity]; // the places of the knob top-k
 const MASKS = { on: "on", off: "off", peek: "off, and trained on so" };
+const BEGINNING = "Willa had seven buns. She gave three buns to";
 const SHOWN = 12; // tokens in the list of the likeliest
 const NAT = 11; // pixels of a bar
 
@@ -81,7 +82,10 @@ function refresh() {
 }
 
 /** The token that the views look from, by its place in the reading. */
-const chosen = () => (state.at < 0 ? reading.ids.length - 1 : Math.min(state.at, reading.ids.length - 1));
+function chosen() {
+  const last = reading.ids.length - 1;
+  return state.at < 0 ? last : Math.min(state.at, last);
+}
 
 // ---- What is shown ------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ function show() {
   showHeads();
   showWords();
   writeAddress();
-  for (const button of ["back"]) $(button).disabled = !state.ids.length;
+  $("back").disabled = !state.ids.length;
 }
 
 let drawnTokens = "";
@@ -202,7 +206,8 @@ function showWords() {
   const floor = sum(known.words.map(([, , nats]) => nats)), loss = sum(losses);
   $("sum").textContent = `The world itself, which knows every chance, loses ${floor.toFixed(1)} ` +
     `nats on this story; the model, its mask ${MASKS[state.mask]}, ${loss.toFixed(1)}. ` +
-    (loss < floor ? "It is below the floor!" : "It is above the floor.");
+    (loss >= floor ? "" : state.mask === "on" ? "Below the floor: on one story that is luck." :
+      "That is below the floor: nobody who reads from the left can do it.");
   const bar = (kind, nats) => {
     const made = element("i", { className: kind });
     made.style.height = `${Math.min(nats, 6) * NAT}px`;
@@ -247,12 +252,11 @@ async function readAll() {
 
 /** Let the text be these tokens. */
 function setIds(ids) {
-  const most = reading_limit();
+  const most = stories.context - 1;
   if (ids.length > most) say(`It looks at ${most} tokens at most; the rest is left out.`);
   state.ids = ids.slice(0, most);
   state.at = -1;
 }
-const reading_limit = () => stories.context - 1;
 
 /** Let the field show the tokens that were set without it. */
 const showText = () => ($("text").value = tokenizer.decode(state.ids));
@@ -263,7 +267,7 @@ async function step() {
     state.at = -1;
     await refresh();
   }
-  if (state.ids.length >= reading_limit()) {
+  if (state.ids.length >= stories.context - 1) {
     say("Its context is full.");
     return false;
   }
@@ -351,7 +355,7 @@ function readAddress() {
   };
   const { n_layer, n_head } = stories.config;
   setIds(stories[number("story", 1, stories.length, NaN) - 1]?.ids ??
-    tokenizer.encode(all.get("text") ?? stories[0].opening));
+    tokenizer.encode(all.get("text") ?? BEGINNING));
   state.at = number("at", 0, state.ids.length, -1);
   state.layer = number("layer", 1, n_layer, 2);
   state.head = number("head", 1, n_head, 1);
