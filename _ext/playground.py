@@ -30,8 +30,8 @@ SEED, N_STORIES = 5, 20  # of the stories: those of seeds 0 and 1 trained the mo
 DRAWN = 5  # the story of the still
 FLOOR, MODEL, LEAK, INK = "#57606a", "#a34a00", "#7a3fb0", "#16242b"
 ADVICE = (
-    "The storyteller has not been trained where this page was built, so it cannot run "
-    "here. To make it, say `make storyteller`, which takes about five minutes, and then "
+    "The storyteller was not trained where this page was built, so it cannot run here. "
+    "To make it, say `make storyteller`, which takes about five minutes, and then "
     "`make book`."
 )
 

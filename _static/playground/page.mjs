@@ -8,7 +8,8 @@ import { Model, Reading, Tokenizer, draw, nextProbs, softmax, uniform } from "./
 
 const COUNTS = [1, 2, 3, 5, 8, 12, 20, 50, Infinity]; // the places of the knob top-k
 const MASKS = { on: "on", off: "off", peek: "off, and trained on so" };
-const BEGINNING = "Willa had seven buns. She gave three buns to";
+const BEGINNING = "Hobbo loved his anchor and took it everywhere, except to school. " +
+  'He took it to the magpie. "I will keep it safe," said the';
 const SHOWN = 12; // tokens in the list of the likeliest
 const NAT = 11; // pixels of a bar
 
@@ -16,7 +17,7 @@ const root = document.getElementById("pg-root");
 const $ = (name) => document.getElementById(`pg-${name}`);
 const folder = new URL(root.dataset.folder, document.baseURI);
 
-const state = { ids: [], at: -1, layer: 1, head: 1, mask: "on", seed: 0 };
+const state = { ids: [], at: -1, to: -1, layer: 1, head: 1, mask: "on", seed: 0 };
 const knobs = { temperature: 1, topK: Infinity, topP: 1 };
 let tokenizer, stories, reading, running = false;
 const models = {}, readings = {};
@@ -28,7 +29,7 @@ const element = (name, properties = {}, ...children) => {
   made.append(...children);
   return made;
 };
-const percent = (x) => `${(100 * x).toFixed(x > 0 && x < 0.1 ? 1 : 0)} %`;
+const percent = (x) => x < 0.0005 ? "< 0.1 %" : `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
 const say = (text) => ($("status").textContent = text);
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
@@ -76,6 +77,7 @@ function refresh() {
     const read = await readings[mask].read([tokenizer.end, ...state.ids]);
     if (mine !== turn) return;
     reading = read;
+    if (state.to >= 0) findHead();
     show();
   });
   return work;
@@ -85,6 +87,19 @@ function refresh() {
 function chosen() {
   const last = reading.ids.length - 1;
   return state.at < 0 ? last : Math.min(state.at, last);
+}
+
+/** Choose the head that looks most from the chosen token to another, as a link asks. */
+function findHead() {
+  const { n_layer, n_head } = stories.config;
+  let most = -1;
+  for (let layer = 0; layer < n_layer; layer++) {
+    for (let head = 0; head < n_head; head++) {
+      const share = reading.attention(layer, head, chosen())[state.to];
+      if (share > most) [most, state.layer, state.head] = [share, layer + 1, head + 1];
+    }
+  }
+  state.to = -1;
 }
 
 // ---- What is shown ------------------------------------------------------------------
@@ -123,16 +138,20 @@ function showNext() {
   const logits = reading.logits(chosen());
   const believed = softmax(Float64Array.from(logits)), left = nextProbs(logits, knobs);
   const stands = reading.ids[chosen() + 1];
+  const focused = [...$("next").querySelectorAll("button")].indexOf(document.activeElement);
   $("next").replaceChildren(...best(logits, SHOWN).map((id) => {
     const write = element("button", { type: "button", textContent: label(id), value: id });
     write.title = "write this token here";
     if (id === stands) write.append(element("small", { textContent: " stands here" }));
     const bar = element("span", { className: "pg-bar" }, element("i"), element("b"));
-    bar.firstChild.style.width = `${100 * believed[id]}%`;
-    bar.lastChild.style.width = `${100 * left[id]}%`;
+    [believed, left].forEach((chances, i) => {
+      bar.children[i].style.width = `${100 * chances[id]}%`;
+      bar.children[i].hidden = chances[id] < 0.0005;
+    });
     const chance = element("span", { textContent: left[id] ? percent(left[id]) : "–" });
     return element("li", {}, write, bar, chance);
   }));
+  $("next").querySelectorAll("button")[focused]?.focus();
   const kept = left.filter((p) => p > 0), nats = -sum([...kept].map((p) => p * Math.log(p)));
   $("kept").textContent = `${kept.length} of ${left.length} tokens can be drawn, ` +
     `${nats.toFixed(2)} nats of choice. A token that you press is written.`;
@@ -142,7 +161,7 @@ function showNext() {
 function showLens() {
   const rows = reading.stream.map((_, depth) => {
     const probs = softmax(Float64Array.from(reading.logits(chosen(), depth)));
-    const cells = best(probs, 4).map((id) => {
+    const cells = best(probs, 3).map((id) => {
       const cell = element("td", {}, label(id), element("small", { textContent: percent(probs[id]) }));
       tint(cell, "--axis-c", probs[id]);
       return cell;
@@ -196,7 +215,7 @@ function wordLosses(read, words) {
 
 function showWords() {
   const known = story();
-  for (const part of ["words", "numbers"]) $(part).hidden = !known;
+  for (const part of ["key", "words", "numbers"]) $(part).hidden = !known;
   $("story").value = known ? stories.indexOf(known) + 1 : "";
   if (!known) {
     $("sum").textContent = "Only the world's own stories have a known floor: take one above.";
@@ -233,6 +252,7 @@ async function readAll() {
   const row = (title, nats) => element("tr", {}, ...[title, nats.toFixed(3), (nats / floor).toFixed(2)]
     .map((textContent) => element("td", { textContent })));
   const table = $("means").tBodies[0];
+  $("means").hidden = false;
   table.replaceChildren(row("(the floor)", floor));
   for (const mask of Object.keys(MASKS)) {
     const read = new Reading(await modelOf(mask), mask === "on");
@@ -261,12 +281,17 @@ function setIds(ids) {
 /** Let the field show the tokens that were set without it. */
 const showText = () => ($("text").value = tokenizer.decode(state.ids));
 
+/** Let the tokens be those of the field, if something was typed since. */
+function takeText() {
+  const text = $("text").value;
+  if (text !== tokenizer.decode(state.ids)) setIds(tokenizer.encode(text));
+}
+
 /** Draw the next token and write it; false where there is no going on. */
 async function step() {
-  if (!reading || state.at >= 0) {
-    state.at = -1;
-    await refresh();
-  }
+  takeText();
+  state.at = -1;
+  await refresh();
   if (state.ids.length >= stories.context - 1) {
     say("Its context is full.");
     return false;
@@ -357,6 +382,7 @@ function readAddress() {
   setIds(stories[number("story", 1, stories.length, NaN) - 1]?.ids ??
     tokenizer.encode(all.get("text") ?? BEGINNING));
   state.at = number("at", 0, state.ids.length, -1);
+  state.to = number("to", 0, state.ids.length, location.hash.length > 1 ? -1 : 19);
   state.layer = number("layer", 1, n_layer, 2);
   state.head = number("head", 1, n_head, 1);
   state.seed = number("seed", 0, 1e6, 0);
@@ -391,7 +417,7 @@ function listen() {
   change($("text"), "input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => {
-      setIds(tokenizer.encode($("text").value));
+      takeText();
       refresh();
     }, 150);
   });
