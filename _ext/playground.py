@@ -27,6 +27,7 @@ PAGE = "chapters/appendix/playground"
 STORYTELLER = Path("llmbook", "data", "storyteller", "model.safetensors")
 PEEKER = Path("_build", "peeker", "model.safetensors")
 SEED, N_STORIES = 5, 20  # of the stories: those of seeds 0 and 1 trained the model
+WIDTH = 76  # letters on a line of the still
 DRAWN = 5  # the story of the still
 FLOOR, MODEL, LEAK, INK = "#57606a", "#a34a00", "#7a3fb0", "#16242b"
 ADVICE = (
@@ -99,11 +100,11 @@ def read_still(root):
         costs["the storyteller"] = [word.loss for word in words]
         with patch("llmbook.attention.causal_attention", without_mask):
             (words,) = read_stories(*load_model((root / PEEKER).parent), [text])
-        costs["trained on without the mask"] = [word.loss for word in words]
+        costs["trained on without its mask"] = [word.loss for word in words]
     return [text[s.start : s.end].strip() or "‹end›" for s in spans], costs
 
 
-def set_lines(words, width=56):
+def set_lines(words, width=WIDTH):
     """Where each word stands, (column, line), if lines are so many letters wide."""
     places, column, line = [], 0, 0
     for word in words:
@@ -120,35 +121,28 @@ def draw_still(words, costs, paths):
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    places = set_lines(words)
-    n_lines, high = places[-1][1] + 1, 5  # a line of words, and nats that fit upon it
-    figure = Figure(figsize=(6.4, 0.62 * n_lines + 0.5))
+    places, high, step = set_lines(words), 5, 8  # nats upon a line; from line to line
+    n_lines = places[-1][1] + 1
+    figure = Figure(figsize=(6.4, 0.085 * (step * n_lines + 3)))
     axes = figure.add_axes((0, 0, 1, 1))
+    style = {"size": 6.4 * 72 / WIDTH / 0.61, "family": "DejaVu Sans Mono"}
     colors = dict(zip(costs, (FLOOR, MODEL, LEAK), strict=False))
     for place, word in enumerate(words):
         column, line = places[place]
-        base = -(high + 2.5) * line
-        axes.text(
-            column, base - 1.5, word, size=8, family="DejaVu Sans Mono", color=INK
-        )
+        axes.text(column, -step * line - 1.8, word, color=INK, **style)
         for i, (name, nats) in enumerate(costs.items()):
-            axes.bar(
-                column + 0.4 + 0.8 * i,
-                min(nats[place], high),
-                0.7,
-                base,
-                color=colors[name],
-            )
-    for i, name in enumerate(costs):
-        axes.text(16 * i, high + 1.5, f"■ {name}", size=8, color=colors[name])
-    axes.set(xlim=(-0.5, 57), ylim=(-(high + 2.5) * (n_lines - 1) - 2.5, high + 3))
+            height, left = min(nats[place], high), column + 0.9 * i
+            axes.bar(left, height, 0.8, -step * line, align="edge", color=colors[name])
+    column = 0
+    for name, color in colors.items():
+        axes.text(column, high + 1, f"■ {name}", color=color, **style)
+        column += len(name) + 5
+    axes.set(xlim=(0, WIDTH), ylim=(-step * (n_lines - 1) - 3, high + 3))
     axes.set_axis_off()
+    date = {".svg": "Date", ".pdf": "CreationDate"}
     with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "still"}):
         for path in paths:
-            figure.savefig(
-                path,
-                metadata={"Date" if path.suffix == ".svg" else "CreationDate": None},
-            )
+            figure.savefig(path, metadata={date[path.suffix]: None})
 
 
 def still_in_words(words, costs):

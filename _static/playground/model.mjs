@@ -78,12 +78,13 @@ export class Tokenizer {
 // ---- Weights ------------------------------------------------------------------------
 
 /** All numbers of 16 bits (1 sign, 5 exponent, 10 fraction), by their bits. */
-const HALVES = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
+const HALVES = new Float32Array(2 ** 16);
+for (let bits = 0; bits < 2 ** 16; bits++) {
   const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-});
+  if (exponent === 0) HALVES[bits] = sign * fraction * 2 ** -24;
+  else if (exponent === 31) HALVES[bits] = fraction ? NaN : sign * Infinity;
+  else HALVES[bits] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
 
 /** The tensors of a safetensors file in float16, and what it says about itself. */
 export function readWeights(buffer) {
@@ -95,7 +96,9 @@ export function readWeights(buffer) {
   for (const [name, { dtype, data_offsets: [from, to] }] of Object.entries(header)) {
     if (dtype !== "F16") throw new Error(`${name} is ${dtype}: save it in float16`);
     const bits = new Uint16Array(buffer, start + from, (to - from) / 2);
-    tensors[name.replace(/^model\./, "")] = Float32Array.from(bits, (b) => HALVES[b]);
+    const numbers = new Float32Array(bits.length);
+    for (let i = 0; i < bits.length; i++) numbers[i] = HALVES[bits[i]];
+    tensors[name.replace(/^model\./, "")] = numbers;
   }
   return { config: JSON.parse(about.llmbook).config, tensors };
 }

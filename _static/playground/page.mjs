@@ -224,7 +224,7 @@ function showWords() {
   const losses = wordLosses(reading, known.words);
   const floor = sum(known.words.map(([, , nats]) => nats)), loss = sum(losses);
   $("sum").textContent = `The world itself, which knows every chance, loses ${floor.toFixed(1)} ` +
-    `nats on this story; the model, its mask ${MASKS[state.mask]}, ${loss.toFixed(1)}. ` +
+    `nats on this story; the model (mask ${MASKS[state.mask]}) loses ${loss.toFixed(1)}. ` +
     (loss >= floor ? "" : state.mask === "on" ? "Below the floor: on one story that is luck." :
       "That is below the floor: nobody who reads from the left can do it.");
   const bar = (kind, nats) => {
