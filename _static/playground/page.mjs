@@ -52,7 +52,7 @@ function colour(variable) {
 
 /** Tint a node: the share decides how much. */
 const tint = (node, variable, share) =>
-  (node.style.background = `rgb(${colour(variable).join(" ")} / ${0.45 * Math.sqrt(share)})`);
+  (node.style.background = `rgb(${colour(variable).join(" ")} / ${0.36 * Math.sqrt(share)})`);
 
 // ---- The model ----------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ..conftest import need
 from .conftest import NARROW, SITE, WIDE, Tab
 
 FILES = SITE / "_static" / "playground"
-TEXTS = [told(4)[3][0], told(20)[15][0]]
+TEXTS = [told(4)[3][0], told(20)[16][0]]
 PROMPTS = ["", "Willa had seven buns.", "zzz ¿? 42\n\n\tété 🐐", *TEXTS]
 MASKS = ["on", "off", "peek"]
 
@@ -129,22 +129,23 @@ def logits(model, ids, depth):
     return found
 
 
+BAD = ("Cn", "Cs", "Co")  # not in every edition of Unicode, halves, private
+
+
 def test_ids_are_pythons(ask, teller):
     """Prevents a page that shows other tokens than the model was trained on."""
     _, tokenizer = teller
-    signs = [chr(i) for i in range(0x20000) if unicodedata.category(chr(i)) not in BAD]
+    places = [*range(0x3400), *range(0x3400, 0x20000, 37)]
+    signs = [chr(i) for i in places if unicodedata.category(chr(i)) not in BAD]
     mixed = [f"a{c}b {c}{c} 1{c}" for c in signs]
-    lines = ["".join(mixed[i : i + 500]) for i in range(0, len(mixed), 500)]
+    lines = ["".join(mixed[i : i + 100]) for i in range(0, len(mixed), 100)]
     texts = [*PROMPTS, *(text for text, _ in told(50)), "<|endoftext|>", "don't we'll"]
     texts += ["a  b   c \n\n d\t\t\te ", *lines]
     found = ask("encode", texts)
-    assert len(texts) > 200
+    assert len(texts) > 150
     for text, ids in zip(texts, found, strict=True):
         assert ids == tokenizer.encode(text), f"{text!r:.60}"
     assert ask("decode", found) == texts
-
-
-BAD = ("Cn", "Cs", "Co")  # not in every edition of Unicode, halves, private
 
 
 @pytest.mark.parametrize("mask", MASKS)
