@@ -209,6 +209,7 @@ def storyteller():
     """train chapter 8's model, which the package carries; once, about five minutes"""
     export()
     run(project().python, "-m", "_tools.storyteller")
+    run(project().python, "-m", "_tools.peeker")
 
 
 def wheel():
@@ -238,8 +239,8 @@ def reader():
 
 def test():
     """run everything: gates, unit tests, parity, and each chapter as a reader would"""
+    reader()  # with a storyteller, which the site's playground runs
     build()  # the browser tests open the site
-    reader()
     run(project().python, "-m", "_tools.reader", BUILD / "reader")
     pytest = [project().python, "-m", "pytest"]
     # What is shown is compared to the letter where it was made: last digits and the
