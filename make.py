@@ -150,15 +150,28 @@ def book():
     say(f"the book is at {BUILD / 'html' / 'index.html'}; `make serve` shows it")
 
 
-def pdf():
-    """render the same book to _build/llmbook.pdf"""
+def need_latex():
+    """End with what to install where LaTeX is missing."""
     if not (shutil.which("latexmk") and shutil.which("xelatex")):
         install = f"apt-get install --no-install-recommends {LATEX}"
         sys.exit(f"make: the PDF needs LaTeX. On Debian or Ubuntu:\n  {install}")
+
+
+def pdf():
+    """render the same book to _build/llmbook.pdf"""
+    need_latex()
     # In a folder of its own: what Sphinx remembers of the site would not be true of it.
     build("--builder", "pdflatex", "--path-output", BUILD / "pdf")
     shutil.copy(BUILD / "pdf" / "_build" / "latex" / "llmbook.pdf", BUILD)
     say(f"the PDF is at {BUILD / 'llmbook.pdf'}")
+
+
+def quiz_pdf():
+    """print the quizzes, solutions at the back, to _build/llmbook-quiz.pdf"""
+    need_latex()
+    run(project().python, "-m", "_tools.quiz", BUILD / "quiz")
+    shutil.copy(BUILD / "quiz" / "latex" / "quiz.pdf", BUILD / "llmbook-quiz.pdf")
+    say(f"the quizzes are at {BUILD / 'llmbook-quiz.pdf'}")
 
 
 def slides():
@@ -196,6 +209,7 @@ def storyteller():
     """train chapter 8's model, which the package carries; once, about five minutes"""
     export()
     run(project().python, "-m", "_tools.storyteller")
+    run(project().python, "-m", "_tools.peeker")
 
 
 def wheel():
@@ -225,8 +239,8 @@ def reader():
 
 def test():
     """run everything: gates, unit tests, parity, and each chapter as a reader would"""
+    reader()  # with a storyteller, which the site's playground runs
     build()  # the browser tests open the site
-    reader()
     run(project().python, "-m", "_tools.reader", BUILD / "reader")
     pytest = [project().python, "-m", "pytest"]
     # What is shown is compared to the letter where it was made: last digits and the
@@ -271,6 +285,7 @@ TASKS = {
     "book": book,
     "test": test,
     "pdf": pdf,
+    "quiz-pdf": quiz_pdf,
     "slides": slides,
     "course": course,
     "serve": serve,
