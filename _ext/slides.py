@@ -38,6 +38,7 @@ from pygments.util import ClassNotFound
 
 from _ext.chapters import HEADING, METADATA, directives, edit_cells, number, text
 from _ext.directives import split
+from _ext.light import fewer_colours
 from _ext.markdown import slug
 
 CHAPTER = re.compile(r"chapters/\d\d_")
@@ -537,7 +538,10 @@ def on_build_finished(app, exception):
     (folder / "images").mkdir()
     for deck in made:
         for name, content in deck.images.items():
-            (folder / "images" / name).write_bytes(content)
+            picture = folder / "images" / name
+            picture.write_bytes(content)
+            if smaller := fewer_colours(picture):
+                picture.write_bytes(smaller)
         shown = page([deck], deck.title, deck.promise, site, deck.docname)
         (folder / f"{deck.name}.html").write_text(shown, "utf-8")
     whole = page(made, app.config.project, app.config.html_title, site, "index")

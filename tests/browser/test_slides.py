@@ -1,8 +1,12 @@
 """Each deck of slides, as a lecture room shows it: 1280 by 720, page after page."""
 
+import re
+import subprocess
+import sys
+
 import pytest
 
-from .conftest import SITE, chapters
+from .conftest import ROOT, SETTINGS, SITE, chapters
 from .test_pages import (
     bad_images,
     clear,
@@ -216,3 +220,18 @@ def test_chapter_links_to_its_deck(tab, name):
     tab.open(f"chapters/{name}.html")
     link = tab.page.locator(".spine-card").get_by_role("link", name="Slides")
     assert link.get_attribute("href") == f"../slides/{name}.html"
+
+
+def test_all_decks_print_as_one(site, browser, tmp_path):
+    """Prevents a PDF that lacks a slide, or whose links lead to the machine it is from."""
+    pdf = tmp_path / "slides.pdf"
+    command = [sys.executable, "-m", "_tools.slides", str(SITE), str(pdf)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    content = pdf.read_bytes()
+    made = [(SITE / "slides" / f"{name}.html").read_text("utf-8") for name in decks()]
+    slides = sum(each.count("<section") for each in made)
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) == slides
+    home = f"{SETTINGS['doc_host']}{SETTINGS['doc_baseurl']}/{chapters()[0]}.html"
+    assert home.encode() in content and b"127.0.0.1" not in content
+    assert b"/Outlines" in content
