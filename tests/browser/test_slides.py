@@ -223,7 +223,7 @@ def test_chapter_links_to_its_deck(tab, name):
 
 
 def test_all_decks_print_as_one(site, browser, tmp_path):
-    """Prevents a PDF that lacks a slide, or whose links lead to the machine it is from."""
+    """Prevents a PDF that lacks a slide, or whose links lead to one machine."""
     pdf = tmp_path / "slides.pdf"
     command = [sys.executable, "-m", "_tools.slides", str(SITE), str(pdf)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
