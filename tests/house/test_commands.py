@@ -33,7 +33,7 @@ EXTRAS = set(PYPROJECT["project"]["optional-dependencies"])
 NAMES = {re.match(r"[\w-]+", each)[0] for each in PYPROJECT["project"]["dependencies"]}
 INDEX = make.TORCH_CPU  # the one other index that a reader may need
 GIT = {"add", "commit", "push", "switch"}
-TASK = r"make( [\w =]+)?$|python make\.py( [\w ]+)?$"
+TASK = r"make( [\w =-]+)?$|python make\.py( [\w -]+)?$"
 SAMPLE = "The small cat sat. The small cat ran. " * 200
 WRITERS = [c for n in NOTEBOOKS for c in n.code if c.source[:12] == "%%writefile "]
 LINES = '{"prompt": "Who sat?", "completion": "The cat."}\n' * 4
@@ -110,7 +110,8 @@ class Runner:
         makefile = (ROOT / "Makefile").read_text("utf-8")
         if task not in [*make.TASKS, "help"]:
             return f"make has no task {task!r}"
-        if not re.search(rf"^(?:[\w ]* )?{task}(?: [\w ]*)?:", makefile, re.MULTILINE):
+        target = rf"^(?:[\w -]* )?{task}(?: [\w -]*)?:"
+        if not re.search(target, makefile, re.MULTILINE):
             return f"the Makefile has no target {task!r}"
         wanted = [r"CHAPTER=\d\d"] if task == "run" else []
         if len(given) != len(wanted) or not all(map(re.fullmatch, wanted, given)):
