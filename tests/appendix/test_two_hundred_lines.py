@@ -114,7 +114,7 @@ def test_learns_and_writes(tiny, capsys):
     """Prevents a loop that prints falling numbers and has learned nothing."""
     text = "abcdefgh" * 200
     config = tiny.Config(context_length=32, n_layer=1, n_embd=32, dropout=0.0)
-    model = tiny.train(text, config, n_steps=160, every=80)
+    model = tiny.train(text, config, n_steps=200, every=100)
     first, _, last = (line.split()[2] for line in capsys.readouterr().out.splitlines())
     assert 5 < float(first) < 6 and float(last) < 0.3
     assert tiny.write(model, "abcd", n_tokens=40) == "abcd" + "efghabcd" * 5
@@ -146,7 +146,7 @@ def test_refuses_a_text_that_is_too_short(tiny, size):
 
 def test_runs_as_a_program(tmp_path):
     """Prevents a file that can be imported and not be run, as the page says it can."""
-    (tmp_path / NAME).write_text(SOURCE.replace("n_steps=600", "n_steps=2"), "utf-8")
+    (tmp_path / NAME).write_text(SOURCE.replace("n_steps=1500", "n_steps=2"), "utf-8")
     (tmp_path / "story.txt").write_text("Once there was a goat. " * 40, "utf-8")
     done = subprocess.run(
         [sys.executable, NAME, "story.txt", "Once"],
