@@ -150,15 +150,43 @@ def book():
     say(f"the book is at {BUILD / 'html' / 'index.html'}; `make serve` shows it")
 
 
-def pdf():
-    """render the same book to _build/llmbook.pdf"""
+def need_latex():
+    """End with what to install where LaTeX is missing."""
     if not (shutil.which("latexmk") and shutil.which("xelatex")):
         install = f"apt-get install --no-install-recommends {LATEX}"
         sys.exit(f"make: the PDF needs LaTeX. On Debian or Ubuntu:\n  {install}")
+
+
+def pdf():
+    """render the same book to _build/llmbook.pdf"""
+    need_latex()
     # In a folder of its own: what Sphinx remembers of the site would not be true of it.
     build("--builder", "pdflatex", "--path-output", BUILD / "pdf")
     shutil.copy(BUILD / "pdf" / "_build" / "latex" / "llmbook.pdf", BUILD)
     say(f"the PDF is at {BUILD / 'llmbook.pdf'}")
+
+
+def quiz_pdf():
+    """print the quizzes, solutions at the back, to _build/llmbook-quiz.pdf"""
+    need_latex()
+    run(project().python, "-m", "_tools.quiz", BUILD / "quiz")
+    shutil.copy(BUILD / "quiz" / "latex" / "quiz.pdf", BUILD / "llmbook-quiz.pdf")
+    say(f"the quizzes are at {BUILD / 'llmbook-quiz.pdf'}")
+
+
+def slides():
+    """print the decks of all chapters to _build/llmbook-slides.pdf"""
+    build()  # the site has the decks, one for each chapter
+    path = BUILD / "llmbook-slides.pdf"
+    run(project().python, "-m", "_tools.slides", BUILD / "html", path)
+    say(f"the slides are at {path}")
+
+
+def course():
+    """write the notebooks without solutions, and the solutions, to _build/course"""
+    export()
+    run(project().python, "-m", "_tools.course", BUILD / "course")
+    say(f"both are at {BUILD / 'course'}, as folders and as .zip")
 
 
 def serve():
@@ -224,7 +252,10 @@ def test():
     two = [*pytest, "tests", "-n", "2", "--dist", "loadscope"]  # a core each
     options += ["-p", "tests.conftest"]  # how nbval reads chapters that are cleaned
     one = [*pytest, BUILD / "reader", compare, *options]  # chapters train models
-    kernels = {"JUPYTER_PATH": str(BUILD / "jupyter")}
+    kernels = {
+        "JUPYTER_PATH": str(BUILD / "jupyter"),
+        "LLMBOOK_RAN": str(BUILD / "ran"),
+    }
     tests = subprocess.run(two, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
     chapters = subprocess.run(one, cwd=ROOT, env=os.environ | kernels)
     if tests.returncode or chapters.returncode:
@@ -257,6 +288,9 @@ TASKS = {
     "book": book,
     "test": test,
     "pdf": pdf,
+    "quiz-pdf": quiz_pdf,
+    "slides": slides,
+    "course": course,
     "serve": serve,
     "lint": lint,
     "export": export,

@@ -280,7 +280,7 @@ def gpt2_views(
     """Say where each tensor of a GPT-2 goes; matrices lie there inputs by outputs."""
     views = {}
     for name, module in model.named_modules():
-        if name in ("lm_head", ""):
+        if name in ("lm_head", "") or not hasattr(module, "weight"):
             continue
         for kind in ("weight", "bias"):
             if not hasattr(module, kind):
@@ -770,6 +770,31 @@ def describe_model(
     raise ValueError(f"this model cannot be saved for others: {told}")
 
 
+def check_tensors(
+    layout: Layout,
+    model: nn.Module,  # about to be saved
+) -> None:
+    """Refuse a model whose tensors are not those that its config promises."""
+    with torch.device("meta"), Undrawn():
+        plain = layout.model(model.config)
+    for tensors in (lambda m: dict(m.named_parameters()), layout.views):
+        found, wanted = (
+            {name: getattr(t, "shape", t) for name, t in tensors(each).items()}
+            for each in (model, plain)
+        )
+        for name in [*wanted, *found]:
+            if found.get(name) != wanted.get(name):
+                shapes = (
+                    f"{list(each[name])}" if name in each else "absent"
+                    for each in (wanted, found)
+                )
+                raise ValueError(
+                    "this model cannot be saved for others: by its config the tensor "
+                    f"{name!r} is {' and here it is '.join(shapes)}; undo what changed "
+                    "it, and if it has adapters, first call merge_lora, or remove_lora"
+                )
+
+
 def save_pretrained(
     model: nn.Module,  # of a family in LAYOUTS
     tokenizer: BPETokenizer,  # the model's own
@@ -782,9 +807,11 @@ def save_pretrained(
 
     Six files: config.json, generation_config.json, model.safetensors, tokenizer.json,
     tokenizer_config.json and README.md. A folder without config.json is no model; so
-    this file goes first and comes last.
+    this file goes first and comes last. ValueError, and nothing is written, for a model
+    of no family, or with other tensors than its config promises.
     """
     layout, config = describe_model(model)
+    check_tensors(layout, model)
     if tokenizer.n_vocab > model.config.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.n_vocab} ids, and the model knows "

@@ -4,11 +4,12 @@ import configparser
 import functools
 import http.server
 import json
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
+
+from _tools.browser import BROWSERS, OPTIONS, program
 
 from ..conftest import need
 
@@ -20,23 +21,6 @@ SETTINGS = SETTINGS["DEFAULT"]
 BASE = SETTINGS["doc_baseurl"]  # on Pages the site lies in this folder of its host
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-BROWSERS = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-]
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host
-]
 
 
 @functools.cache
@@ -95,12 +79,12 @@ def site():
 # later: it ends with the module.
 @pytest.fixture(scope="module")
 def browser():
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    need(program, f"no browser: none of {', '.join(BROWSERS[:3])} is on the PATH")
+    path = program()
+    need(path, f"no browser: none of {', '.join(BROWSERS[:3])} is on the PATH")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         yield browser
         browser.close()
 

@@ -5,6 +5,7 @@ sentence each. Its test asserts that no page has one; the last test plants each 
 and the probe sees it. A page is loaded once; the tests take their turns on it.
 """
 
+import gzip
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from .conftest import BASE, NARROW, ROOT, SETTINGS, SITE, WIDE, chapters, pages, sources
 
+PACKED = ("html", "js", "css", "svg", "json", "/")  # what Pages sends compressed
 TEXT = "article, main:not(:has(article))"  # a page without what stands around its text
 
 
@@ -153,10 +155,10 @@ def addresses(tab, within="body"):
     return tab.page.eval_on_selector_all(f"{within} a[href]", script)
 
 
-def dead_links(tab):
+def dead_links(tab, within="body"):
     """Links, the theme's own included, to a page or a place that the site lacks."""
     problems = []
-    for address in addresses(tab):
+    for address in addresses(tab, within):
         if not address.startswith(tab.site):
             continue
         url = urlsplit(address)
@@ -200,6 +202,32 @@ def test_no_sideways_scroll_on_a_phone(opened):
 
 def test_links_inside_the_site_lead_somewhere(opened):
     clear(opened, dead_links(opened))
+
+
+def weight(tab, path):
+    """What a page and all that it asks for weighs over the wire, in kB."""
+    sent = []
+
+    def on_response(response):
+        body = response.body()
+        packed = response.url.partition("?")[0].endswith(PACKED)
+        sent.append(len(gzip.compress(body, 6) if packed else body))
+
+    page = tab.page.context.browser.new_page()
+    page.on("response", on_response)
+    page.goto(f"{tab.site}/{path}", wait_until="networkidle")
+    page.close()
+    return sum(sent) / 1000
+
+
+@pytest.mark.parametrize("name", chapters() or ["index"])
+def test_a_page_is_light(tab, name):
+    """Prevents a page that keeps a reader on a train waiting."""
+    assert weight(tab, f"{name}.html") < 1000
+
+
+def test_a_page_is_light_sees(tab):
+    assert weight(tab, "chapters/02_tokenizer.html") > 100
 
 
 @pytest.mark.parametrize("name", sources() or ["index"])

@@ -157,3 +157,25 @@ def test_page_for_a_wrong_address(page, tab, path):
     page.wait_for_url(
         lambda url: url.rstrip("/") in (tab.site, f"{tab.site}/index.html")
     )
+
+
+def test_a_term_says_what_it_is(page, tab):
+    tab.open(f"{chapter('04')}.html")
+    term = page.locator("article a[data-definition]").first
+    shown = "(a) => getComputedStyle(a, '::after').content"
+    assert term.evaluate(shown) == "none"
+    term.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")  # as who comes by keyboard
+    assert term.get_attribute("data-definition") in term.evaluate(shown)
+
+
+def test_the_road_shows_where_one_is(page, tab):
+    tab.open(f"{chapter('04')}.html")
+    here = page.locator("nav.road [aria-current=page]")
+    assert here.inner_text() == "4"
+    page.locator("nav.road").get_by_role("link", name="5. GPT").click()
+    page.wait_for_load_state()
+    assert page.locator("nav.road [aria-current=page]").inner_text() == "5"
+    about = page.locator(".prev-next-area .about").all_inner_texts()
+    assert len(about) == 2 and all(about)

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import itertools
 import json
 import pickle
 import subprocess
@@ -19,6 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from llmbook import pretrained
 from llmbook.gpt import GPT, GPTConfig
+from llmbook.llama import Llama, LlamaConfig
+from llmbook.lora import apply_lora, merge_lora, quantize
 from llmbook.pretrained import (
     Layout,
     from_pretrained,
@@ -274,6 +277,78 @@ def test_models_that_no_family_holds(tmp_path, tokenizer):
     with pytest.raises(ValueError, match="no layout is registered for a Linear"):
         save_pretrained(torch.nn.Linear(2, 2), tokenizer, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def adapted(model):
+    return apply_lora(model, 2)
+
+
+def rounded(model):
+    return quantize(model, 8)
+
+
+def with_another_last_layer(model):
+    model.lm_head = torch.nn.Linear(32, 2, bias=False)
+    return model
+
+
+def with_a_last_layer_of_its_own(model):
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    return model
+
+
+def with_a_larger_table(model):
+    name, old = next(iter(model.named_children()))
+    setattr(model, name, torch.nn.Embedding(old.num_embeddings + 1, 32))
+    model.lm_head.weight = getattr(model, name).weight
+    return model
+
+
+def with_a_stranger(model):
+    model.probe = torch.nn.Linear(32, 3)
+    return model
+
+
+def turned_about(model):
+    """A layer with a weight of the right shape that is no `nn.Linear`."""
+
+    class Other(torch.nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.weight, self.bias = layer.weight, layer.bias
+
+    block = model.h[0]
+    block.attn.c_attn = Other(block.attn.c_attn)
+    return model
+
+
+PLAIN = {
+    "GPT": lambda: GPT(GPTConfig(600, 8, 1, 2, 32)),
+    "GPT without biases": lambda: GPT(GPTConfig(600, 8, 1, 2, 32, bias=False)),
+    "Llama": lambda: Llama(LlamaConfig(600, 8, 1, 2, 32, tied=True)),
+}
+CHANGES = [adapted, rounded, with_another_last_layer, with_a_last_layer_of_its_own]
+CHANGES += [with_a_larger_table, with_a_stranger]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [*itertools.product(PLAIN, CHANGES), ("GPT", turned_about)],
+)
+def test_a_model_that_its_config_does_not_describe(kind, change, tokenizer, tmp_path):
+    """Prevents a folder whose tensors have wrong names, or are not all there."""
+    model = change(PLAIN[kind]())
+    with pytest.raises(ValueError, match=r"by its config the tensor '.*' is .* here"):
+        save_pretrained(model, tokenizer, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_model_whose_adapters_are_merged_is_saved(kind, tokenizer, tmp_path):
+    model = merge_lora(adapted(PLAIN[kind]()))
+    save_pretrained(model.eval(), tokenizer, tmp_path)
+    ids = torch.arange(8)[None]
+    assert torch.equal(read_model(tmp_path)(ids), model(ids))
 
 
 def test_a_save_that_breaks_off_leaves_no_model(folder, tokenizer, monkeypatch):

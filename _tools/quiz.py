@@ -1,0 +1,127 @@
+"""Print the quizzes of all chapters as one PDF, with the solutions at the back.
+
+Usage: python -m _tools.quiz FOLDER, where everything that is made goes
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from sphinx.application import Sphinx
+
+from _ext.chapters import HEADING, number, text
+from _ext.pdf import MONO, write_glyphs
+from _ext.quiz import FOLDER, LETTERS, load
+from _tools.export import ROOT, chapters
+from llmbook import __version__
+
+FRONT = """# llmbook: test yourself
+
+```{toctree}
+:maxdepth: 1
+
+%s
+solutions
+```
+"""
+INDENT = "   "
+
+
+def title(path):
+    """A chapter's title, such as `2. Text into tokens`."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    first = next(cell for cell in cells if cell["cell_type"] == "markdown")
+    return HEADING.search(text(first))[2]
+
+
+def item(mark, *paragraphs):
+    """An entry of a list, in Markdown."""
+    flat = "\n\n".join(paragraph.strip() for paragraph in paragraphs)
+    return f"{mark} " + flat.replace("\n", f"\n{INDENT}") + "\n"
+
+
+def question(each):
+    """A question as one entry: what is asked, then what there is to choose from."""
+    options = [
+        f"{letter}) {option.text.strip()}"
+        for letter, option in zip(LETTERS, each.options, strict=False)
+    ]
+    return item("1.", each.ask, *(options or [r"\_" * 24]))
+
+
+def solution(each):
+    """The right answer to a question and what is to be said about the others."""
+    reasons = [
+        f"{letter}) {option.why.strip()}"
+        for letter, option in zip(LETTERS, each.options, strict=False)
+    ]
+    return item("1.", f"**{each.solution}**", *(reasons or [each.why]))
+
+
+def write(folder):
+    """Write the Markdown of all quizzes to a folder."""
+    solved, names = ["# Solutions\n"], []
+    for path in chapters():
+        quiz = ROOT / FOLDER / f"{path.stem}.yaml"
+        if number(path.stem) is None or not quiz.exists():
+            continue
+        asked, heading = load(quiz), title(path)
+        page = "\n".join([f"# {heading}\n", *map(question, asked)])
+        (folder / f"{path.stem}.md").write_text(page, "utf-8")
+        solved += [f"\n## {heading}\n", *map(solution, asked)]
+        names.append(path.stem)
+    (folder / "solutions.md").write_text("\n".join(solved), "utf-8")
+    (folder / "index.md").write_text(FRONT % "\n".join(names), "utf-8")
+
+
+def settings():
+    """Sphinx's, with the look of the book's own PDF."""
+    book = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    look = book["sphinx"]["config"]["latex_elements"]
+    look |= {"maketitle": r"\sphinxmaketitle"}
+    look["preamble"] += "\\setcounter{secnumdepth}{-1}\n"  # titles bring their numbers
+    title = ("index", "quiz.tex", "llmbook: test yourself", book["author"], "manual")
+    return {
+        "extensions": ["myst_parser"],
+        "myst_enable_extensions": ["dollarmath", "amsmath", "smartquotes"],
+        "release": __version__,
+        "latex_engine": "xelatex",
+        "latex_elements": look,
+        "latex_documents": [title],
+        "latex_additional_files": [str(ROOT / "_tex" / "llmbook.sty")],
+        "latex_domain_indices": False,
+    }
+
+
+def main(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    pages, tex = folder / "pages", folder / "latex"
+    pages.mkdir(parents=True)
+    write(pages)
+    app = Sphinx(
+        pages,
+        None,
+        tex,
+        folder / "doctrees",
+        "latex",
+        confoverrides=settings(),
+        status=None,
+        warningiserror=True,
+    )
+    app.build()
+    for font in MONO.glob("DejaVuSansMono*.ttf"):
+        shutil.copy(font, tex)
+    write_glyphs(tex)
+    command = ["latexmk", "-xelatex", "-interaction=nonstopmode", "-halt-on-error"]
+    if subprocess.run([*command, "quiz.tex"], cwd=tex, capture_output=True).returncode:
+        log = (tex / "quiz.log").read_text("utf-8", "replace")
+        sys.exit("\n".join(re.findall(r"^!.*(?:\n.*){0,4}", log, re.MULTILINE)))
+    print(tex / "quiz.pdf")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
