@@ -26,7 +26,7 @@ from _ext.chapters import METADATA
 PAGE = "chapters/appendix/playground"
 STORYTELLER = Path("llmbook", "data", "storyteller", "model.safetensors")
 PEEKER = Path("_build", "peeker", "model.safetensors")
-SEED, N_STORIES = 5, 20  # of the stories: those of seeds 0 and 1 trained the model
+SEED, N_STORIES = 5, 20  # of the stories: seeds 0 to 3 trained the models
 WIDTH = 76  # letters on a line of the still
 DRAWN = 5  # the story of the still
 FLOOR, MODEL, LEAK, INK = "#57606a", "#a34a00", "#7a3fb0", "#16242b"

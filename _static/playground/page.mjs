@@ -457,9 +457,10 @@ function listen() {
   });
   for (const knob of ["temperature", "top_k", "top_p"]) change($(knob), "input", turnKnobs);
   for (const input of root.querySelectorAll("[name=pg-mask]")) {
-    change(input, "change", () => {
+    change(input, "change", async () => {
       state.mask = input.value;
-      refresh();
+      await refresh();
+      if (story()) say($("sum").textContent);
     });
   }
   $("all").addEventListener("click", readAll);

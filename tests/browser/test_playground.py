@@ -344,6 +344,7 @@ def test_without_its_mask_it_falls_below_the_floor(page, teller):
     page.locator("#pg-story").select_option("6")
     page.locator("[name=pg-mask][value=peek]").check()
     expect(page.locator("#pg-sum")).to_contain_text("below the floor")
+    expect(page.locator("#pg-status")).to_contain_text("below the floor")
     assert page.locator("#pg-words > span").count() == len(told()[5][1])
 
 
