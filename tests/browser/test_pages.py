@@ -155,10 +155,10 @@ def addresses(tab, within="body"):
     return tab.page.eval_on_selector_all(f"{within} a[href]", script)
 
 
-def dead_links(tab):
+def dead_links(tab, within="body"):
     """Links, the theme's own included, to a page or a place that the site lacks."""
     problems = []
-    for address in addresses(tab):
+    for address in addresses(tab, within):
         if not address.startswith(tab.site):
             continue
         url = urlsplit(address)
