@@ -252,7 +252,10 @@ def test():
     two = [*pytest, "tests", "-n", "2", "--dist", "loadscope"]  # a core each
     options += ["-p", "tests.conftest"]  # how nbval reads chapters that are cleaned
     one = [*pytest, BUILD / "reader", compare, *options]  # chapters train models
-    kernels = {"JUPYTER_PATH": str(BUILD / "jupyter")}
+    kernels = {
+        "JUPYTER_PATH": str(BUILD / "jupyter"),
+        "LLMBOOK_RAN": str(BUILD / "ran"),
+    }
     tests = subprocess.run(two, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
     chapters = subprocess.run(one, cwd=ROOT, env=os.environ | kernels)
     if tests.returncode or chapters.returncode:

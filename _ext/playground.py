@@ -174,6 +174,8 @@ def on_config_inited(app, config):
 class Playground(SphinxDirective):
     """The page itself, and the still."""
 
+    has_content = True
+
     def run(self):
         root = Path(self.env.srcdir)
         up = "../" * self.env.docname.count("/")
@@ -190,6 +192,9 @@ class Playground(SphinxDirective):
             self.env.note_dependency(str(root / PEEKER))
             advice, _ = self.state.inline_text(ADVICE.replace("`", "``"), self.lineno)
             found.append(nodes.note("", nodes.paragraph("", "", *advice)))
+        address = f"{self.config.html_baseurl}{PAGE}.html"
+        paper = rf"In a browser, this page runs the model: \url{{{address}}}"
+        found.append(nodes.raw("", paper, format="latex"))
         image = nodes.image(
             uri="/_build/generated/playground.*", alt=self.config.playground_still
         )
@@ -197,8 +202,6 @@ class Playground(SphinxDirective):
         still = nodes.figure("", image, caption, classes=["playground-still"])
         self.env.note_dependency(str(root / "_build" / "generated" / "playground.svg"))
         return [*found, still]
-
-    has_content = True
 
 
 class PlaygroundLink(SphinxRole):

@@ -488,6 +488,7 @@ async function start() {
   readAddress();
   listen();
   root.hidden = false;
+  $("wait").hidden = true;
   document.querySelector(".playground-still")?.setAttribute("hidden", "");
   await refresh();
   performance.mark("playground: first token");

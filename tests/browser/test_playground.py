@@ -354,4 +354,5 @@ def test_the_still_is_there_without_scripts(browser, site):
         still = page.locator(".playground-still img")
         assert still.is_visible() and still.get_attribute("alt")
         assert not page.locator("#pg-root").is_visible()
+        assert "scripts are off" in page.locator("#pg-wait").inner_text()
         page.close()

@@ -37,8 +37,10 @@ SPINES = {
     ],
     "room": ["spine-card", "spine-export"],
     "lab": ["spine-card", "spine-question", "spine-picture", "spine-takeaways"],
+    "appendix": ["spine-card", "spine-takeaways"],
 }
 EXERCISE = ["exercise", "stub", "check", "solution"]
+APPENDICES = [notebook for notebook in NOTEBOOKS if notebook.tagged("appendix")]
 NBVAL = ["nbval-ignore-output", "nbval-skip", "raises-exception"]
 KNOWN = {"install", *SPINES, *SPINES["chapter"], *EXERCISE, *NBVAL}
 LENGTH = range(2500, 4501)  # words of prose, exercises apart
@@ -173,10 +175,13 @@ def test_spine_sees():
     assert spine(planted(*cells))
     assert spine(planted(text("x", "room"), text("x", "spine-card")))
     assert spine(planted(text("x", "lab"), text("x", "spine-card")))
+    short = [text("x", tag) for tag in ("appendix", "spine-card", "spine-takeaways")]
+    assert not spine(planted(*short))
+    assert spine(planted(*short[:2])) and spine(planted(short[0], *short[:0:-1]))
 
 
 def card(notebook):
-    """What is wrong with the chapter's card."""
+    """What is wrong with the card of a chapter or an appendix."""
     problems = []
     budget = SECONDS.get(notebook.number, BUDGET)
     for cell in notebook.tagged("spine-card"):
@@ -185,13 +190,13 @@ def card(notebook):
             wrong = "the card states no measured time and memory"
             problems.append(cell.problem(wrong, "give it the row `| 1 s | 1 MB |…`"))
         elif float(re.search(r"[\d.]+", measured[0])[0]) > budget:
-            wrong = f"the chapter takes longer than its budget of {budget} s"
+            wrong = f"it takes longer than its budget of {budget} s"
             mend = "make it faster, or move the experiment to benchmarks/"
             problems.append(cell.problem(wrong, mend))
     return problems
 
 
-@each_chapter
+@pytest.mark.parametrize("notebook", [*CHAPTERS, *APPENDICES], ids=lambda n: n.name)
 def test_card(notebook):
     """Prevents a chapter that keeps a reader waiting without having said so."""
     clear(card(notebook))
