@@ -20,11 +20,12 @@ SMALL = r"""
 \titleformat{name=\chapter,numberless}{\sffamily\bfseries\Large}{}{0pt}{}
 \titlespacing*{\section}{0pt}{1ex}{0.4ex}
 \titleformat{\section}{\sffamily\bfseries\normalsize}{}{0pt}{}
-\renewcommand{\arraystretch}{0.84}
+\renewcommand{\arraystretch}{1.1}
 \setlength{\parskip}{0.3ex}
 \setlength{\tabcolsep}{3pt}
 \pagestyle{empty}
-\AtBeginDocument{\fancypagestyle{plain}{\fancyhf{}\renewcommand{\headrulewidth}{0pt}}}
+\AtBeginDocument{\fancypagestyle{plain}{\fancyhf{}\renewcommand{\headrulewidth}{0pt}%
+  \renewcommand{\footrulewidth}{0pt}}}
 """
 
 
