@@ -23,10 +23,10 @@ EXERCISE = 10  # minutes, as a rule, and no more than a rule
 QUIZ = 10  # minutes
 HEADS = {
     "chapters": (
-        "| Chapter | You need first | Read, minutes | Run | Exercises | Hours |",
+        "| Chapter | You need first | Read | Run | Exercises | Hours |",
         "|:--|:--|--:|--:|--:|--:|",
     ),
-    "labs": ("| Lab | You need first | Read, minutes | Run |", "|:--|:--|--:|--:|"),
+    "labs": ("| Lab | You need first | Read | Run |", "|:--|:--|--:|--:|"),
 }
 MARK = re.compile(r"^<!-- (chapters|labs) -->$", re.MULTILINE)
 TIMED = re.compile(r"^<!-- (reading )?hours -->\n\n((?:\|.*\n)+)", re.MULTILINE)
@@ -58,8 +58,9 @@ class Stage:
     def row(self):
         """Its line in a table."""
         link = f"[{self.title}](../{self.name}.ipynb)"
-        run = "not measured" if self.run is None else f"{self.run} s"
-        cells = [link, self.needs, str(self.read), run]
+        run = "not measured" if self.run is None else f"{self.run}\N{NO-BREAK SPACE}s"
+        read = f"{self.read}\N{NO-BREAK SPACE}min"
+        cells = [link, self.needs, read, run]
         if number(self.name) is not None:
             cells += [str(self.exercises), hours(self.minutes)]
         return f"| {' | '.join(cells)} |"
