@@ -217,6 +217,7 @@ def storyteller():
     """train chapter 8's model, which the package carries; once, about five minutes"""
     export()
     run(project().python, "-m", "_tools.storyteller")
+    run(project().python, "-m", "_tools.peeker")
 
 
 def wheel():
@@ -246,8 +247,8 @@ def reader():
 
 def test():
     """run everything: gates, unit tests, parity, and each chapter as a reader would"""
+    reader()  # with a storyteller, which the site's playground runs
     build()  # the browser tests open the site
-    reader()
     run(project().python, "-m", "_tools.reader", BUILD / "reader")
     pytest = [project().python, "-m", "pytest"]
     # What is shown is compared to the letter where it was made: last digits and the
@@ -259,7 +260,10 @@ def test():
     two = [*pytest, "tests", "-n", "2", "--dist", "loadscope"]  # a core each
     options += ["-p", "tests.conftest"]  # how nbval reads chapters that are cleaned
     one = [*pytest, BUILD / "reader", compare, *options]  # chapters train models
-    kernels = {"JUPYTER_PATH": str(BUILD / "jupyter")}
+    kernels = {
+        "JUPYTER_PATH": str(BUILD / "jupyter"),
+        "LLMBOOK_RAN": str(BUILD / "ran"),
+    }
     tests = subprocess.run(two, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
     chapters = subprocess.run(one, cwd=ROOT, env=os.environ | kernels)
     if tests.returncode or chapters.returncode:

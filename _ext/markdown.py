@@ -9,6 +9,7 @@
 | `[token](appendix/glossary.md#term-token)` | a glossary term |
 | `[figure](#fig-name)`, `[equation](#eq-name)` | a numbered reference |
 | `[encode](appendix/api.md#llmbook.tokenizer.X)` | a link to the API entry |
+| `[it](appendix/playground.md#story=1&head=2)` | a link to a state of that page |
 | `$$ \\label{eq-name} … $$` | a numbered equation |
 | a cell with the tag `spine-card` | the chapter's card |
 
@@ -44,6 +45,7 @@ LABEL = re.compile(r"\\label\{([\w-]+)\}\s*")
 NUMBERED = re.compile(r"(?:[\w./-]+)?#((fig|eq)-[\w-]+)")
 TERM = re.compile(r"(?:[\w./-]*/)?glossary\.md#term-([\w-]+)")
 API = re.compile(r"(?:[\w./-]*/)?api\.md#(llmbook\.[\w.]+)")
+STATE = re.compile(r"(?:[\w./-]*/)?playground\.md#(\w+=[^\s<>`]+)")
 
 
 def slug(term):
@@ -147,6 +149,8 @@ class Converter:
             return f"{{term}}`{plain} <{term}>`"
         if found := API.fullmatch(url):
             return f"{{py:obj}}`{plain} <{found[1]}>`"
+        if found := STATE.fullmatch(url):
+            return f"{{playground}}`{plain} <{found[1]}>`"
         if found := NUMBERED.fullmatch(url):
             name, kind = found.groups()
             if kind == "eq":

@@ -19,6 +19,7 @@ import hashlib
 import html
 import json
 import math
+import posixpath
 import re
 import shutil
 import struct
@@ -37,7 +38,11 @@ from pygments.util import ClassNotFound
 
 from _ext.chapters import HEADING, METADATA, directives, edit_cells, number, text
 from _ext.directives import split
+from _ext.light import fewer_colours
+from _ext.markdown import slug
 
+CHAPTER = re.compile(r"chapters/\d\d_")
+WHOLE = "slides.html"  # all decks in a row, to be printed; not a part of the site
 SHOWS = ("both", "code", "output")  # what `slide-show` may say
 MARK = re.compile(r"\s*<!--\s*slide:\s*(.*?)\s*-->[ \t]*\n*")
 OWN = ("chapter", "room", "spine-takeaways", "exercise")  # these come by themselves
@@ -203,9 +208,10 @@ def colored(source, language="python"):
 class Markdown:
     """Renders a chapter's Markdown for a page in another folder than the chapter."""
 
-    def __init__(self, docname, cells):
+    def __init__(self, docname, cells, places=()):
         self.docname = docname
         self.names = numbers(docname, cells)
+        self.places = dict(places)  # (page, what a link calls a place) -> its id
         parser = MarkdownIt("commonmark", {"typographer": True, "html": True})
         parser.enable(["table", "smartquotes"])
         dollarmath_plugin(parser, double_inline=True)
@@ -243,9 +249,11 @@ class Markdown:
         parts = urlsplit(url)
         if parts.scheme or parts.netloc:
             return url
-        path = parts.path or f"{self.docname.rsplit('/', 1)[-1]}.ipynb"
-        path = re.sub(r"\.(ipynb|md)$", ".html", path)
-        return f"../chapters/{path}" + (f"#{parts.fragment}" if parts.fragment else "")
+        folder, own = self.docname.rsplit("/", 1)
+        path = re.sub(r"\.(ipynb|md)$", "", parts.path) or own
+        target = posixpath.normpath(f"{folder}/{path}")
+        place = self.places.get((target, parts.fragment), parts.fragment)
+        return f"../{target}.html" + (f"#{place}" if place else "")
 
     def inline(self, source):
         """One line of Markdown as HTML."""
@@ -330,9 +338,9 @@ def joined(content):
 class Deck:
     """The slides of a chapter."""
 
-    def __init__(self, docname, cells):
+    def __init__(self, docname, cells, places=()):
         self.docname, self.name = docname, docname.rsplit("/", 1)[-1]
-        self.markdown = Markdown(docname, cells)
+        self.markdown = Markdown(docname, cells, places)
         self.images = {}  # file name -> content
         self.slides, self.title, self.promise = [], "", ""
         self.marks = 0
@@ -452,14 +460,8 @@ def merged(outputs):
     return found
 
 
-def read(path):
-    """The deck of a chapter, from its notebook."""
-    cells = json.loads(Path(path).read_text("utf-8"))["cells"]
-    return Deck(f"chapters/{Path(path).stem}", cells)
-
-
-def page(decks, title, promise, root, site, home):
-    """The HTML of some decks in a row; `root` leads to the site's first page."""
+def page(decks, title, promise, site, home):
+    """The HTML of some decks in a row; without scripts it leads to the page `home`."""
     folder = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True
     )
@@ -467,7 +469,6 @@ def page(decks, title, promise, root, site, home):
         decks=decks,
         title=title,
         promise=promise,
-        root=root,
         site=site,
         home=home,
         mathematical=any(slide.mathematical for d in decks for slide in d.slides),
@@ -483,10 +484,26 @@ def lay_out(folder):
         target.write_bytes(source.joinpath(name).read_bytes())
 
 
-def chapters(app):
-    """The chapters of the book that Sphinx has read, by their numbers."""
-    names = [name for name in app.env.found_docs if re.match(r"chapters/\d\d_", name)]
-    return {name: Path(app.env.doc2path(name)) for name in sorted(names)}
+def decks(env):
+    """The decks of the chapters that Sphinx has read and somebody has marked."""
+    known = dict(places(env))
+    for docname in sorted(filter(CHAPTER.match, env.found_docs)):
+        notebook = json.loads(Path(env.doc2path(docname)).read_text("utf-8"))
+        deck = Deck(docname, notebook["cells"], known)
+        if deck.marks:
+            yield deck
+
+
+def places(env):
+    """What the site calls the places that links name: ((page, name), id) each."""
+    for docname, known in env.metadata.items():
+        for name, (_, place, _) in known.get("myst_slugs", {}).items():
+            yield (docname, name), place
+    for name, _, kind, docname, place, _ in env.get_domain("std").get_objects():
+        if kind == "term":
+            yield (docname, f"term-{slug(name)}"), place
+    for name, (docname, _) in env.get_domain("math").equations.items():
+        yield (docname, name), f"equation-{name}"
 
 
 def on_source_read(app, docname, source):
@@ -495,7 +512,7 @@ def on_source_read(app, docname, source):
         return
 
     def edit(cells):
-        linked = app.builder.format == "html" and re.match(r"chapters/\d\d_", docname)
+        linked = app.builder.format == "html" and CHAPTER.match(docname)
         linked = linked and any(mark(c["cell_type"], text(c)) for c in cells)
         for cell in cells:
             if cell["cell_type"] == "markdown":
@@ -514,18 +531,21 @@ def on_build_finished(app, exception):
         return
     folder = Path(app.outdir, "slides")
     shutil.rmtree(folder, ignore_errors=True)
-    decks = [deck for path in chapters(app).values() if (deck := read(path)).marks]
-    if not decks:
+    site, made = app.config.html_baseurl, list(decks(app.env))
+    if not made:
         return
     lay_out(folder)
     (folder / "images").mkdir()
-    site = app.config.html_baseurl
-    for deck in decks:
+    for deck in made:
         for name, content in deck.images.items():
-            (folder / "images" / name).write_bytes(content)
-        home = f"../{deck.docname}.html"
-        shown = page([deck], deck.title, deck.promise, "..", site, home)
+            picture = folder / "images" / name
+            picture.write_bytes(content)
+            if smaller := fewer_colours(picture):
+                picture.write_bytes(smaller)
+        shown = page([deck], deck.title, deck.promise, site, deck.docname)
         (folder / f"{deck.name}.html").write_text(shown, "utf-8")
+    whole = page(made, app.config.project, app.config.html_title, site, "index")
+    Path(app.doctreedir, WHOLE).write_text(whole, "utf-8")
 
 
 def setup(app):

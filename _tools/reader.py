@@ -3,7 +3,8 @@
 The folded solutions run too: behind each of them the copy gets a cell with its code and
 the exercise's check once more, which must hold for a block whose summary begins with
 "Solution" and fail for any other, such as "A tempting mistake". A lab is left out, and
-named, when its data are not in the folder LLMBOOK_DATA: nothing is downloaded here.
+named, when its data are not in the folder LLMBOOK_DATA: nothing is downloaded here. A
+last cell writes down what the run took, for the page that tells it (`_ext/ran.py`).
 
 Usage: python -m _tools.reader FOLDER
 """
@@ -49,6 +50,40 @@ def with_solutions(notebook):
     return notebook
 
 
+BEGIN = "import time as _time\n_began = _time.perf_counter()"
+END = """\
+import importlib.metadata, json, os, sys
+from pathlib import Path
+
+try:
+    import resource
+    _peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _peak = round(_peak / (1e6 if sys.platform == "darwin" else 1e3))
+except ImportError:  # Windows
+    _peak = None
+_record = {
+    "seconds": round(_time.perf_counter() - _began),
+    "megabytes": _peak,
+    "date": _time.strftime("%Y-%m-%d", _time.gmtime()),
+    "python": sys.version.split()[0],
+    "torch": importlib.metadata.version("torch"),
+    "system": sys.platform,
+    "cores": os.cpu_count(),
+}
+if _folder := os.environ.get("LLMBOOK_RAN"):
+    Path(_folder).mkdir(parents=True, exist_ok=True)
+    Path(_folder, NAME).write_text(json.dumps(_record), "utf-8")"""
+
+
+def with_record(notebook, stem):
+    """Put cells around a notebook that write down what its run took."""
+    source = END.replace("NAME", repr(f"{stem}.json"))
+    first, last = map(nbformat.v4.new_code_cell, (BEGIN, source))
+    first["execution_count"] = last["execution_count"] = 1
+    notebook.cells = [first, *notebook.cells, last]
+    return notebook
+
+
 def missing_data(notebook):
     """The data sets that a notebook loads and LLMBOOK_DATA has not."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -71,7 +106,7 @@ def main(folder):
             continue
         target = folder / path.stem / path.name
         target.parent.mkdir(parents=True)
-        nbformat.write(with_solutions(notebook), target)
+        nbformat.write(with_record(with_solutions(notebook), path.stem), target)
 
 
 if __name__ == "__main__":

@@ -1,70 +1,65 @@
 """Print all decks of slides to one PDF, in the book's order and with bookmarks.
 
-The site must have been built: its pictures, styles and MathJax are in it. One page with
-the slides of all chapters is put together in memory, opened in Chromium in reveal.js's
-form for printing, and printed. The site itself keeps one page for each chapter.
+The build leaves one page with the slides of all chapters among its own files, since the
+site has no use for it. Chromium opens it in reveal.js's form for printing, at the
+site's address, so that its links lead there; but every file comes from this machine.
 
 Usage: python -m _tools.slides SITE PDF
 """
 
-import functools
-import http.server
 import sys
-import threading
 from pathlib import Path
 
-from _ext.slides import page, read
+from nbdev.config import get_config
+
+from _ext.slides import WHOLE
 from _tools.browser import OPTIONS, program
-from _tools.export import ROOT, get_config
 
-TITLE = "llmbook"
-
-
-class Silent(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
-
-    def log_message(self, *_):
-        pass
+PATIENCE = 300_000  # milliseconds; 350 slides take 15 seconds where nothing else runs
 
 
-def decks(site):
-    """The decks that the site has, in the order of their chapters."""
-    names = [path.stem for path in sorted((site / "slides").glob("*.html"))]
-    return [read(ROOT / "chapters" / f"{name}.ipynb") for name in names]
+def find(url, site, whole, address):
+    """The file of the built site that an address stands for, or None."""
+    name = url.partition("?")[0].removeprefix(address)
+    path = whole if name == "slides/all.html" else site / name
+    return path if url.startswith(address) and path.is_file() else None
 
 
-def print_pdf(content, site, pdf, browser):
-    """Print a page of slides, as HTML, that lies among the decks of a site."""
+def print_pdf(site, pdf, browser, address):
+    """Print all slides of a built site to a file; return what could not be loaded."""
     from playwright.sync_api import sync_playwright
 
-    handler = functools.partial(Silent, directory=str(site))
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        sync_playwright() as playwright,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    whole = site.parent / ".doctrees" / WHOLE
+    missing = []
+
+    def answer(route):
+        if path := find(route.request.url, site, whole, address):
+            route.fulfill(path=path)
+        else:
+            missing.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=OPTIONS)
         tab = chromium.new_page(viewport={"width": 1280, "height": 720})
-        tab.set_default_timeout(300_000)
-        html = {"body": content, "content_type": "text/html; charset=utf-8"}
-        tab.route("**/slides/all.html*", lambda route: route.fulfill(**html))
-        tab.goto(f"http://127.0.0.1:{server.server_port}/slides/all.html?print-pdf")
+        tab.set_default_timeout(PATIENCE)
+        tab.route("**/*", answer)
+        tab.goto(f"{address}slides/all.html?print-pdf")
         tab.wait_for_selector("html[data-printable]", state="attached")
         tab.pdf(path=pdf, prefer_css_page_size=True, outline=True, tagged=True)
         chromium.close()
-        server.shutdown()
+    return missing
 
 
 def main(site, pdf):
-    browser = program()
-    if browser is None:
+    config = get_config()
+    if not (browser := program()):
         sys.exit("make: the slides are printed by Chromium or Chrome; install one")
-    found = decks(site)
-    if not found:
-        sys.exit(f"make: no slides in {site}: `make book` builds them")
-    address = f"{get_config().doc_host}{get_config().doc_baseurl}/"
-    content = page(found, TITLE, TITLE, "..", address, "../index.html")
-    print_pdf(content, site, pdf, browser)
+    if not list((site / "slides").glob("*.html")):
+        sys.exit(f"make: no slides in {site}; `make book` builds them")
+    address = f"{config.doc_host}{config.doc_baseurl}/"
+    if missing := print_pdf(site, pdf, browser, address):
+        sys.exit(f"make: the slides lack {', '.join(missing)}; `make book` again")
 
 
 if __name__ == "__main__":

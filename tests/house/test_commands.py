@@ -15,6 +15,7 @@ import make
 
 from .book import (
     BOOK,
+    NOTEBOOKS,
     ROOT,
     SETTINGS,
     clear,
@@ -34,6 +35,7 @@ INDEX = make.TORCH_CPU  # the one other index that a reader may need
 GIT = {"add", "commit", "push", "switch"}
 TASK = r"make( [\w =-]+)?$|python make\.py( [\w -]+)?$"
 SAMPLE = "The small cat sat. The small cat ran. " * 200
+WRITERS = [c for n in NOTEBOOKS for c in n.code if c.source[:12] == "%%writefile "]
 LINES = '{"prompt": "Who sat?", "completion": "The cat."}\n' * 4
 
 
@@ -117,6 +119,13 @@ class Runner:
         return None
 
     def on_python(self, script="", *words):
+        written = {c.source.splitlines()[0][12:]: c.source for c in WRITERS}
+        if script in written:  # by a notebook, and here run for a moment alone
+            source = written[script].partition("\n")[2]
+            brief = re.sub(r"n_steps=\d+", "n_steps=2", source)
+            (self.folder / script).write_text(brief, "utf-8")
+            texts = [word for word in words if word.endswith(".txt")]
+            return self.run([sys.executable, script, *words], texts)
         if script != "make.py":
             return "no test knows this use of Python"
         given = [f"CHAPTER={words[1]}", *words[2:]] if words[1:] else []
@@ -202,6 +211,7 @@ def test_commands_run(document, tmp_path):
         "make book CHAPTER=02",
         "python make.py run",
         "python make.py boook",
+        "python tiny_gpt.py",
         "pip install llmbok",
         "pip install 'llmbook[checks]'",
         "pip install llmbook==0.0.1",
@@ -230,6 +240,7 @@ def test_commands_run_sees(line, tmp_path):
         "make",
         "make run CHAPTER=02  # the second",
         "python make.py run 02",
+        'python tiny_gpt.py a.txt "The"',
         "git clone https://github.com/llmbook/llmbook.git && cd llmbook",
         "pip install -q \\\n  'llmbook[check]'",
         "pip install torch --index-url https://download.pytorch.org/whl/cpu",

@@ -4,7 +4,7 @@ import ast
 import functools
 import posixpath
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -20,6 +20,10 @@ from .book import (
     links,
 )
 
+STATE = {  # what an address of the playground may set
+    *("text", "story", "at", "to", "layer", "head", "mask"),
+    *("temperature", "top_k", "top_p", "seed"),
+}
 REPOSITORY = SETTINGS["git_url"].removeprefix("https://github.com/")
 OWN = [  # addresses of the project's own files, at the path in the group
     rf"https://github\.com/{REPOSITORY}/(?:blob|tree|edit|raw)/\w+/([^?#]*)",
@@ -79,6 +83,9 @@ def broken(name, address, names, anchors_of):
         if url.fragment in public():
             return None
         return f"{url.fragment} is no public name of the package"
+    if path.endswith("/playground.md") and "=" in url.fragment:
+        wrong = parse_qs(url.fragment, keep_blank_values=True).keys() - STATE
+        return f"the playground has no {min(wrong)}" if wrong else None
     if unquote(url.fragment) in anchors_of[path]:
         return None
     return f"{path} has no heading, label or term #{url.fragment}"
@@ -119,6 +126,7 @@ def test_links_lead_somewhere(document):
 
 HERE = "chapters/02_a.ipynb"
 THERE = {HERE: {"the-idea", "fig-a"}, "chapters/appendix/glossary.md": {"term-token"}}
+THERE["chapters/appendix/playground.md"] = {"playground"}
 SITE = SETTINGS["doc_host"] + SETTINGS["doc_baseurl"]
 
 
@@ -133,6 +141,8 @@ SITE = SETTINGS["doc_host"] + SETTINGS["doc_baseurl"]
         "chapters/02_a.ipynb",
         "../../outside.md",
         "appendix/glossary.md#term-tokens",
+        "appendix/playground.md#heads",
+        "appendix/playground.md#text=a+b&heads=2",
         "https://example",
         "https://a b.org",
         "https://arxiv.org/abs/1706...",
@@ -157,6 +167,7 @@ def test_links_lead_somewhere_sees(address):
         "02_a.ipynb#fig-a",
         "appendix",
         "appendix/glossary.md#term-token",
+        "appendix/playground.md#text=a+b&layer=2",
         "../chapters/",
         "https://arxiv.org/abs/1706.03762",
         "http://localhost:8000",

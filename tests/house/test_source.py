@@ -27,7 +27,8 @@ LINES = {
 }
 EXPORT = {"default_exp", "export", "exporti"}
 FIGURE = {"label", "fig-cap", "fig-alt"}
-KNOWN = EXPORT | FIGURE | {"eval"} | {name for name, _ in TAGS}
+SLIDE = {"slide", "slide-show"}
+KNOWN = EXPORT | FIGURE | SLIDE | {"eval"} | {name for name, _ in TAGS}
 
 
 def raw_myst(markdown):

@@ -37,11 +37,14 @@ SPINES = {
     ],
     "room": ["spine-card", "spine-export"],
     "lab": ["spine-card", "spine-question", "spine-picture", "spine-takeaways"],
+    "appendix": ["spine-card", "spine-takeaways"],
 }
 EXERCISE = ["exercise", "stub", "check", "solution"]
+APPENDICES = [notebook for notebook in NOTEBOOKS if notebook.tagged("appendix")]
 NBVAL = ["nbval-ignore-output", "nbval-skip", "raises-exception"]
 KNOWN = {"install", *SPINES, *SPINES["chapter"], *EXERCISE, *NBVAL}
-LENGTH = range(2500, 4501)  # words of prose
+LENGTH = range(2500, 4501)  # words of prose, exercises apart
+HOW_MANY = range(5, 9)  # exercises of a chapter
 SECONDS = {8: 360, 15: 360}  # the budget of a chapter that trains
 BUDGET = 90  # and that of the others
 
@@ -172,10 +175,13 @@ def test_spine_sees():
     assert spine(planted(*cells))
     assert spine(planted(text("x", "room"), text("x", "spine-card")))
     assert spine(planted(text("x", "lab"), text("x", "spine-card")))
+    short = [text("x", tag) for tag in ("appendix", "spine-card", "spine-takeaways")]
+    assert not spine(planted(*short))
+    assert spine(planted(*short[:2])) and spine(planted(short[0], *short[:0:-1]))
 
 
 def card(notebook):
-    """What is wrong with the chapter's card."""
+    """What is wrong with the card of a chapter or an appendix."""
     problems = []
     budget = SECONDS.get(notebook.number, BUDGET)
     for cell in notebook.tagged("spine-card"):
@@ -184,13 +190,13 @@ def card(notebook):
             wrong = "the card states no measured time and memory"
             problems.append(cell.problem(wrong, "give it the row `| 1 s | 1 MB |…`"))
         elif float(re.search(r"[\d.]+", measured[0])[0]) > budget:
-            wrong = f"the chapter takes longer than its budget of {budget} s"
+            wrong = f"it takes longer than its budget of {budget} s"
             mend = "make it faster, or move the experiment to benchmarks/"
             problems.append(cell.problem(wrong, mend))
     return problems
 
 
-@each_chapter
+@pytest.mark.parametrize("notebook", [*CHAPTERS, *APPENDICES], ids=lambda n: n.name)
 def test_card(notebook):
     """Prevents a chapter that keeps a reader waiting without having said so."""
     clear(card(notebook))
@@ -206,7 +212,9 @@ def test_card_sees():
 
 def length(notebook):
     """Whether a chapter is too short or too long to read as one talk."""
-    count = sum(words(cell.source) for cell in notebook.prose)
+    apart = {"exercise", "solution"}
+    prose = [cell for cell in notebook.prose if not apart & set(cell.tags)]
+    count = sum(words(cell.source) for cell in prose)
     if not notebook.tagged("chapter") or count in LENGTH:
         return []
     bounds = f"{LENGTH[0]} to {LENGTH[-1]}"
@@ -227,6 +235,8 @@ def test_length_sees(count):
     long = [text("", "chapter"), text(source.format("it's " * count))]
     assert length(planted(*long))
     assert not length(planted(long[0], text(source.format("it's " * fine))))
+    apart = text("word " * 200, "exercise")
+    assert not length(planted(long[0], text(source.format("it's " * fine)), apart))
 
 
 def exercises(notebook):
@@ -355,6 +365,29 @@ def group(**replaced):
 def test_exercises_sees(replaced):
     assert not exercises(group())
     assert exercises(group(**replaced))
+
+
+def few_exercises(notebook):
+    """Whether a chapter has too few exercises, or more than anybody will do."""
+    n = len(notebook.tagged("exercise"))
+    if not notebook.tagged("chapter") or n in HOW_MANY:
+        return []
+    bounds = f"{HOW_MANY[0]} to {HOW_MANY[-1]}"
+    return [f"{notebook.name}: {n} exercises; a chapter has {bounds}."]
+
+
+@each_chapter
+def test_number_of_exercises(notebook):
+    """Prevents a chapter that a reader has read and not tried."""
+    clear(few_exercises(notebook))
+
+
+def test_number_of_exercises_sees():
+    def chapter(n):
+        return planted(text("", "chapter"), *[text("### One", "exercise")] * n)
+
+    assert few_exercises(chapter(4)) and few_exercises(chapter(9))
+    assert not few_exercises(chapter(5)) and not few_exercises(chapter(8))
 
 
 def misled(notebook):

@@ -18,7 +18,7 @@ PROJECT = read_toml("pyproject.toml")["project"]
 
 def targets(makefile):
     """The targets of a Makefile."""
-    rules = re.findall(r"^([\w][\w ]*):", makefile, re.MULTILINE)
+    rules = re.findall(r"^([\w][\w -]*):", makefile, re.MULTILINE)
     return {target for rule in rules for target in rule.split()}
 
 
@@ -31,7 +31,7 @@ def task(*arguments):
 def test_makefile_has_every_task():
     """Prevents a task that only those with, or without, make can run."""
     assert targets(MAKEFILE) == {*make.TASKS, "help"}
-    assert targets("a b:\n\t@x\n.PHONY: c\nV ?= 1\n") == {"a", "b"}
+    assert targets("a b-c:\n\t@x\n.PHONY: c\nV ?= 1\n") == {"a", "b-c"}
 
 
 def test_no_file_hides_a_task():

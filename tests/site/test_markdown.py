@@ -34,6 +34,11 @@ CONVERTER = Converter(
         ("``a ` [figure](#fig-a)`` [figure](#fig-b)", None),
         ("one ` tick\n\n[figure](#fig-a) ` two", "one ` tick\n\n{numref}`fig-a` ` two"),
         ("[`f`](appendix/api.md#llmbook.x.f)", "{py:obj}`f <llmbook.x.f>`"),
+        (
+            "[a](appendix/playground.md#text=b+c&at=1)",
+            "{playground}`a <text=b+c&at=1>`",
+        ),
+        ("[a](playground.md#what-you-see)", "[a](playground.md#what-you-see)"),
         ("$$ \\label{eq-a} x = 1 $$", "$$\nx = 1\n$$ (eq-a)"),
         ("$$\n\\label{eq-a}\nx\n$$", "$$\nx\n$$ (eq-a)"),
         ("$$ x = 1 $$", "$$ x = 1 $$"),

@@ -215,13 +215,30 @@ def test_nothing_is_lost_that_cannot_be_dealt_out():
 
 def test_the_page():
     made = deck(code("#| slide: `a < b` & c\nx", out=[printed("<1>")]))
-    html = slides.page([made], made.title, made.promise, "..", "https://x.org/", "../a")
+    html = slides.page([made], made.title, made.promise, "https://x.org/", "a/b")
     assert "<title>2. Text — slides</title>" in html
     assert "<h2><code>a &lt; b</code> &amp; c</h2>" in html and "&lt;1&gt;" in html
     assert "https://x.org/chapters/02_text.html" in html and "mathjax" not in html
+    assert 'href="../a/b.html"' in html
     assert html.count("<section") == html.count('<aside class="notes">') == 2
     again = deck(markdown("$x$"), code("#| slide: S\nx", out=[printed("1")]))
-    assert "mathjax" in slides.page([again], "", "", "..", "", "")
+    assert "mathjax" in slides.page([again], "", "", "", "")
+
+
+def test_links_find_the_ids_of_the_site():
+    """Prevents links to places that the site calls by another name than a notebook."""
+    places = {
+        ("chapters/appendix/g", "term-kv-cache"): "term-KV-cache",
+        ("chapters/02_text", "exercise-21-a"): "exercise-2-1-a",
+    }
+    address = slides.Markdown("chapters/02_text", [], places).address
+    assert address("appendix/g.md#term-kv-cache") == (
+        "../chapters/appendix/g.html#term-KV-cache"
+    )
+    assert address("#exercise-21-a") == "../chapters/02_text.html#exercise-2-1-a"
+    assert address("labs/../01_a.ipynb#b") == "../chapters/01_a.html#b"
+    assert address("../index.md") == "../index.html"
+    assert address("https://x.org/a.md#b") == "https://x.org/a.md#b"
 
 
 def test_the_folder_holds_what_a_deck_asks_for(tmp_path):
@@ -229,6 +246,6 @@ def test_the_folder_holds_what_a_deck_asks_for(tmp_path):
     names = {path.name for path in (tmp_path / "reveal").iterdir()}
     assert names == {"reset.css", "reveal.css", "reveal.js", "notes.js", "LICENSE"}
     made = deck(code("#| slide: S\nx", out=[printed("1")]))
-    html = slides.page([made], "", "", "..", "", "")
+    html = slides.page([made], "", "", "", "")
     for name in names - {"LICENSE"}:
         assert f'"reveal/{name}"' in html

@@ -162,7 +162,16 @@ def test_reader_gets_each_chapter_alone(tmp_path, monkeypatch):
     found = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.*"))
     assert found == ["01_a/01_a.ipynb", "02_b/02_b.ipynb"]
     assert not (target / "stale").exists()
-    assert len(nbformat.read(target / found[0], 4).cells) == 7
+    assert len(nbformat.read(target / found[0], 4).cells) == 9
+
+
+def test_reader_writes_down_what_a_chapter_took(tmp_path, monkeypatch):
+    for folder, found in ((tmp_path / "ran", ["02_a.json"]), ("", [])):
+        monkeypatch.setenv("LLMBOOK_RAN", str(folder))
+        assert run(reader.with_record(exercise(), "02_a"))
+        assert [path.name for path in Path(folder).glob("*.json")] == found
+    record = json.loads((tmp_path / "ran" / "02_a.json").read_text("utf-8"))
+    assert record["seconds"] >= 0 and record["torch"] and record["python"]
 
 
 CARD = "| Time | Memory | Trains |\n|---|---|---|\n| 9 s | 9 MB | nothing |"
