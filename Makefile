@@ -4,12 +4,12 @@ PYTHON ?= python3
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test pdf quiz-pdf slides course serve lint export run storyteller wheel clean
+.PHONY: help book test pdf quiz-pdf road-pdf slides course serve lint export run storyteller wheel clean
 
 help:
 	@$(PYTHON) make.py
 
-book test pdf quiz-pdf slides course serve lint export storyteller wheel clean:
+book test pdf quiz-pdf road-pdf slides course serve lint export storyteller wheel clean:
 	@$(PYTHON) make.py $@
 
 run:

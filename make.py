@@ -174,6 +174,14 @@ def quiz_pdf():
     say(f"the quizzes are at {BUILD / 'llmbook-quiz.pdf'}")
 
 
+def road_pdf():
+    """print the road map on one page, to _build/llmbook-road.pdf"""
+    need_latex()
+    run(project().python, "-m", "_tools.road", BUILD / "road")
+    shutil.copy(BUILD / "road" / "latex" / "road.pdf", BUILD / "llmbook-road.pdf")
+    say(f"the road map is at {BUILD / 'llmbook-road.pdf'}")
+
+
 def slides():
     """print the decks of all chapters to _build/llmbook-slides.pdf"""
     build()  # the site has the decks, one for each chapter
@@ -289,6 +297,7 @@ TASKS = {
     "test": test,
     "pdf": pdf,
     "quiz-pdf": quiz_pdf,
+    "road-pdf": road_pdf,
     "slides": slides,
     "course": course,
     "serve": serve,

@@ -4,20 +4,13 @@ Usage: python -m _tools.quiz FOLDER, where everything that is made goes
 """
 
 import json
-import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-from sphinx.application import Sphinx
-
 from _ext.chapters import HEADING, number, text
-from _ext.pdf import MONO, write_glyphs
 from _ext.quiz import FOLDER, LETTERS, load
+from _tools import paper
 from _tools.export import ROOT, chapters
-from llmbook import __version__
 
 FRONT = """# llmbook: test yourself
 
@@ -78,49 +71,9 @@ def write(folder):
     (folder / "index.md").write_text(FRONT % "\n".join(names), "utf-8")
 
 
-def settings():
-    """Sphinx's, with the look of the book's own PDF."""
-    book = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    look = book["sphinx"]["config"]["latex_elements"]
-    look |= {"maketitle": r"\sphinxmaketitle"}
-    look["preamble"] += "\\setcounter{secnumdepth}{-1}\n"  # titles bring their numbers
-    title = ("index", "quiz.tex", "llmbook: test yourself", book["author"], "manual")
-    return {
-        "extensions": ["myst_parser"],
-        "myst_enable_extensions": ["dollarmath", "amsmath", "smartquotes"],
-        "release": __version__,
-        "latex_engine": "xelatex",
-        "latex_elements": look,
-        "latex_documents": [title],
-        "latex_additional_files": [str(ROOT / "_tex" / "llmbook.sty")],
-        "latex_domain_indices": False,
-    }
-
-
 def main(folder):
-    shutil.rmtree(folder, ignore_errors=True)
-    pages, tex = folder / "pages", folder / "latex"
-    pages.mkdir(parents=True)
-    write(pages)
-    app = Sphinx(
-        pages,
-        None,
-        tex,
-        folder / "doctrees",
-        "latex",
-        confoverrides=settings(),
-        status=None,
-        warningiserror=True,
-    )
-    app.build()
-    for font in MONO.glob("DejaVuSansMono*.ttf"):
-        shutil.copy(font, tex)
-    write_glyphs(tex)
-    command = ["latexmk", "-xelatex", "-interaction=nonstopmode", "-halt-on-error"]
-    if subprocess.run([*command, "quiz.tex"], cwd=tex, capture_output=True).returncode:
-        log = (tex / "quiz.log").read_text("utf-8", "replace")
-        sys.exit("\n".join(re.findall(r"^!.*(?:\n.*){0,4}", log, re.MULTILINE)))
-    print(tex / "quiz.pdf")
+    write(paper.empty(folder))
+    print(paper.typeset(folder, paper.settings("quiz", "llmbook: test yourself")))
 
 
 if __name__ == "__main__":
