@@ -1,15 +1,18 @@
 """The lab on instructions runs on a few of ours, and its GPT-2 on random weights."""
 
 import json
+import re
 from collections import Counter
+from difflib import SequenceMatcher
+from itertools import groupby
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from llmbook import data, plots
-from llmbook.instruction import instructions
 from llmbook.tokenizer import BPETokenizer
+from llmbook.world import stories
 
 from .session import LABS, cells, functions, play
 
@@ -23,12 +26,17 @@ def record(instruction, given, output):
 @pytest.fixture
 def released(tmp_path, monkeypatch):
     """A file of instructions, two others for Alpaca, and a model that lies as GPT-2."""
-    made = instructions(300, seed=7)
     records = []
-    for number, each in enumerate(made):
-        short = each.prompt.split("\n")[-1][:60]
-        given = "" if number % 3 else f"part {number} of {number % 7}"
-        records.append(record(f"{short} {number}", given, each.answer[:80]))
+    for number, each in enumerate(stories(300, seed=7)):
+        first = each.text.split(".")[0] + "."
+        ways = [
+            record(
+                f"What comes after '{number}'?", "", f"After '{number}' comes more."
+            ),
+            record(first, "", first),
+            record("Begin with the last word.", first, f"It is {first.split()[-1]}"),
+        ]
+        records.append(ways[number % 3])
     file = tmp_path / "instructions.json"
     file.write_text(json.dumps(records), "utf-8")
     alpaca = [record(f"What is {i}?", "", f"It is {i}.") for i in range(40)]
@@ -70,9 +78,6 @@ def test_the_rival():
         record("What is the opposite of 'cheap'?", "", "'cheap' is not 'dear'."),
         record("Name a river.", "", "The Rhine."),
     ]
-    import re
-    from difflib import SequenceMatcher
-
     given = {"re": re, "Counter": Counter, "SequenceMatcher": SequenceMatcher}
     names = ("asked", "words_of", "overlap", "nearest", "swap")
     space = given | {"learn": learn}
@@ -88,9 +93,6 @@ def test_the_rival():
 
 def test_forms():
     """What the instruction has stays, and what has to be known is a blank."""
-    import re
-    from itertools import groupby
-
     given = {"re": re, "groupby": groupby}
     names = ("asked", "words_of", "form", "blanks")
     _, _, form, blanks = functions("instructions", *names, **given)
