@@ -1,7 +1,7 @@
 """Questions to test oneself by, at the end of each chapter's page.
 
 They stand in `chapters/quiz/NN_name.yaml`, one list for each chapter, and are drawn as
-a form whose choices answer at once (`_static/quiz.js`). Without scripts a fold below
+a form whose choices answer at once (`_static/quiz.mjs`). Without scripts a fold below
 each question gives the answer and the reasons. The PDF of all quizzes comes from the
 same files (`_tools/quiz.py`).
 """
@@ -176,7 +176,7 @@ def on_source_read(app, docname, source):
 
 def on_html_page_context(app, pagename, templatename, context, doctree):
     if Path(app.srcdir, FOLDER, f"{pagename.rsplit('/', 1)[-1]}.yaml").exists():
-        app.add_js_file("quiz.js", type="module")
+        app.add_js_file("quiz.mjs", type="module")
 
 
 def setup(app):

@@ -486,12 +486,19 @@ def page(decks, title, promise, site, home):
 
 
 def lay_out(folder):
-    """Put into a folder of decks what all of them need of reveal.js."""
+    """Put into a folder of decks what all of them need: reveal.js, and our own.
+
+    Ours does not lie in _static, of which Jupyter Book loads all scripts and styles on
+    every page of the site.
+    """
+    own = Path(__file__).parent
     source = files("sphinx_revealjs").joinpath("_static/revealjs")
     for name in REVEAL:
         target = folder / "reveal" / Path(name).name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.joinpath(name).read_bytes())
+    for name in ("slides.css", "slides.js"):
+        shutil.copy(own / name, folder / "reveal")
 
 
 def decks(env):
