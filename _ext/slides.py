@@ -25,6 +25,7 @@ import shutil
 import struct
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ CODE = (
     20,
     18,
 )  # letters of code and of plain output, the largest first
+PAIRS = sorted(product(CODE, CODE), key=lambda two: (min(two), sum(two)), reverse=True)
 TEXT = (32, 30, 28)  # letters of everything else
 NARROW, BROAD = 0.53, 0.61  # the width of a letter, of text and of code
 FIGURE = 320  # the least height of a picture
@@ -110,15 +112,16 @@ class Block:
     points: list[str] = field(default_factory=list)  # as HTML, if it can be dealt out
     frame: tuple[str, str] = ("<ul>", "</ul>")  # what stands around the points
 
-    def height(self, code, size):
+    def height(self, code, output, size):
         """The pixels that the block takes, with letters of these sizes."""
         if self.kind == "figure":
             caption = math.ceil(sum(self.rows) * NARROW * 22 / WIDTH)
             return FIGURE + 30 * caption
         if self.kind in ("code", "output"):
-            columns = int((WIDTH - 36) / (BROAD * code))
+            letter = code if self.kind == "code" else output
+            columns = int((WIDTH - 36) / (BROAD * letter))
             lines = sum(max(1, math.ceil(row / columns)) for row in self.rows)
-            return lines * 1.35 * code + 40
+            return lines * 1.35 * letter + 40
         if self.kind == "strip":
             lines = math.ceil(sum(self.rows) * 26 * BROAD / WIDTH)
             return lines * 26 * 1.9 + 20
@@ -129,10 +132,16 @@ class Block:
         gap = 16 if self.kind == "table" else 12
         return lines * 1.35 * size + gap * len(self.rows) + 12
 
-    def fits(self, code):
+    def fits(self, code, output):
         """Whether no line has to be broken that says something by its place."""
-        widest = max(self.rows, default=0) * BROAD * code
-        return self.kind != "code" or widest <= WIDTH - 36
+        letter = code if self.kind == "code" else output
+        widest = max(self.rows, default=0) * BROAD
+        if (
+            self.kind == "output"
+        ):  # one long value may be broken; a table only if it must
+            free = len(self.rows) == 1 or widest * CODE[-1] > WIDTH - 36
+            return free or widest * letter <= WIDTH - 36
+        return self.kind != "code" or widest * letter <= WIDTH - 36
 
 
 @dataclass
@@ -144,6 +153,7 @@ class Slide:
     notes: str  # as HTML
     blocks: list[Block] = field(default_factory=list)
     code: int = CODE[-1]
+    output: int = CODE[-1]
     size: int = TEXT[-1]
 
     @property
@@ -160,19 +170,19 @@ def room(headline):
 
 
 def sizes(blocks, height):
-    """The largest letters of code and of text with which blocks fit, or None."""
-    plain = {"code", "output"}.isdisjoint(block.kind for block in blocks)
-    wordy = any(block.kind in ("text", "table", "math") for block in blocks)
-    for size in TEXT if wordy else TEXT[-1:]:
-        for code in CODE[-1:] if plain else CODE:
-            total = sum(block.height(code, size) for block in blocks)
-            if total <= height and all(block.fits(code) for block in blocks):
-                return code, size
+    """The largest letters of code, output and text with which blocks fit, or None."""
+    kinds = {block.kind for block in blocks}
+    letters = TEXT if kinds & {"text", "table", "math"} else TEXT[-1:]
+    pairs = PAIRS if kinds & {"code", "output"} else PAIRS[-1:]
+    for size, (code, output) in product(letters, pairs):
+        total = sum(block.height(code, output, size) for block in blocks)
+        if total <= height and all(block.fits(code, output) for block in blocks):
+            return code, output, size
     return None
 
 
 def pages(blocks, height):
-    """Deal blocks out to as few slides as hold them: (blocks, code, size) each."""
+    """Deal blocks out to as few slides as hold them: (blocks, *sizes) each."""
     if found := sizes(blocks, height):
         return [(blocks, *found)]
     if len(blocks) == 1 and len(points := blocks[0].points) > 1:
@@ -181,7 +191,7 @@ def pages(blocks, height):
         halves = [dealt(kind, part, frame) for part in (points[:half], points[half:])]
         return [page for each in halves for page in pages([each], height)]
     if len(blocks) <= 1:
-        return [(blocks, CODE[-1], TEXT[-1])]
+        return [(blocks, CODE[-1], CODE[-1], TEXT[-1])]
     first = len(blocks) - 1
     while first > 1 and not sizes(blocks[:first], height):
         first -= 1
@@ -371,8 +381,8 @@ class Deck:
         said = self.markdown.render("\n\n".join(filter(str.strip, notes)))
         line = self.markdown.inline(headline)
         kind = kind or ("content" if blocks else "statement")
-        for page, code, size in pages(blocks, room(headline.replace("`", ""))):
-            self.slides.append(Slide(kind, line, said, page, code, size))
+        for page in pages(blocks, room(headline.replace("`", ""))):
+            self.slides.append(Slide(kind, line, said, *page))
 
     def opening(self, prose):
         """The title and the promise of the chapter."""

@@ -20,7 +20,7 @@ function start() {
   const deck = new Reveal(document.querySelector(".reveal"), {
     width: 1280, height: 720, margin: 0, maxScale: 6, center: false, display: "flex",
     hash: true, slideNumber: "c/t", transition: "none", backgroundTransition: "none",
-    controlsTutorial: false, pdfMaxPagesPerSlide: 1, plugins: [RevealNotes],
+    controlsTutorial: false, scrollActivationWidth: null, pdfMaxPagesPerSlide: 1, plugins: [RevealNotes],
   });
   deck.on("pdf-ready", () => { root.dataset.printable = ""; });
   deck.initialize();

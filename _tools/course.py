@@ -74,7 +74,7 @@ def edition(notebook, name, site, kept):
 def solutions(notebook, name, site):
     """A notebook for teachers, of the exercises and their solutions; None without."""
     folder, own = posixpath.split(name)
-    wanted = {"chapter", "room", "exercise", "solution"}
+    wanted = {"chapter", "room", "lab", "appendix", "exercise", "solution"}
     if not any("solution" in tags(cell) for cell in notebook["cells"]):
         return None
     return edited(

@@ -183,11 +183,21 @@ def test_the_books_own_html_and_errors():
 
 def test_letters_grow_where_there_is_room():
     one = Block("code", "", [20])
-    assert sizes([one], 500) == (slides.CODE[0], slides.TEXT[-1])
+    assert sizes([one], 500) == (slides.CODE[0], slides.CODE[0], slides.TEXT[-1])
     wide = Block("code", "", [88])
-    small, _ = sizes([wide], 500)
+    small, large, _ = sizes([wide, Block("output", "", [20])], 500)
     assert small < slides.CODE[0] and 88 * slides.BROAD * small < slides.WIDTH
+    assert large == slides.CODE[0]
     assert sizes([Block("code", "", [103])], 500) is None
+
+
+def test_tables_that_are_printed_keep_their_lines():
+    """Prevents columns that a larger letter would break; one long value may break."""
+    _, table, _ = sizes([Block("output", "", [80, 80])], 500)
+    _, value, _ = sizes([Block("output", "", [80])], 500)
+    _, hopeless, _ = sizes([Block("output", "", [200, 80])], 500)
+    assert 80 * slides.BROAD * table < slides.WIDTH and table < value
+    assert value == hopeless == slides.CODE[0]
 
 
 def test_what_does_not_fit_becomes_two_slides():
