@@ -86,14 +86,9 @@ def stage(path, folder):
     needs = re.sub(r"\]\((?:\.\./)?", "](../", card[2])
     run = None if card[1] is None else int(card[1])
     exercises = sum("exercise" in c["metadata"].get("tags", ()) for c in cells)
-    return Stage(
-        name,
-        title[2].removeprefix("Lab: "),
-        needs,
-        minutes_to_read(cells),
-        run,
-        exercises,
-    )
+    short = title[2].removeprefix("Lab: ")
+    short = short[0].upper() + short[1:]
+    return Stage(name, short, needs, minutes_to_read(cells), run, exercises)
 
 
 def stages(folder):
