@@ -5,7 +5,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const printing = /print-pdf|view=print/.test(location.search);
 const paint = (isDark) => { root.dataset.theme = isDark && !printing ? "dark" : "light"; };
 paint(dark.matches);
-dark.addEventListener("change", () => paint(dark.matches));
+if (!printing) dark.addEventListener("change", () => paint(dark.matches));
 
 /* The speaker's window has no MathJax: notes carry MathML, which browsers draw. */
 function writeNotes() {

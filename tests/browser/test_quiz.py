@@ -9,7 +9,7 @@ from .conftest import ROOT, Tab, sources
 QUIZZES = sorted((ROOT / FOLDER).glob("*.yaml"))
 
 
-@pytest.fixture(params=QUIZZES, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=QUIZZES, ids=lambda path: path.stem)
 def quiz(request, browser, site):
     """The questions of a chapter, and a tab that shows them."""
     tab = Tab(browser, site)
