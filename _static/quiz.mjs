@@ -19,11 +19,13 @@ function count(form) {
 
 const plain = (text) => text.trim().toLowerCase().replace(/[\s_]+/g, " ").replace(/[.]$/, "");
 
+// A number may be typed with commas, or as so many per cent.
 function isRight(typed, { answer, within }) {
-  if (within === null) return answer.map(plain).includes(plain(typed));
-  const number = Number(typed.trim().replace(/,(?=\d{3})/g, ""));
-  const wanted = Number(answer[0].replaceAll(",", ""));
-  return typed.trim() !== "" && Math.abs(number - wanted) <= within + 1e-9;
+  if (answer.map(plain).includes(plain(typed))) return true;
+  if (within === null || typed.trim() === "") return false;
+  const figures = (text) => text.trim().replace(/,(?=\d{3})/g, "");
+  const [, number, percent] = figures(typed).match(/^(.*?)\s*(%?)$/);
+  return Math.abs(Number(number) / (percent ? 100 : 1) - Number(figures(answer[0]))) <= within + 1e-9;
 }
 
 function typedAnswers(question, input) {
