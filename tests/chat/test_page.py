@@ -182,7 +182,7 @@ def test_no_hindrances(tab, size, theme):
 
     tab.set_viewport_size(size)
     tab.emulate_media(color_scheme=theme)
-    tab.reload()
+    tab.reload(wait_until="networkidle")  # the page is there before it answers
     turn(tab, "Most tokens of an answer", 9)
     tab.get_by_label("Show tokens and their chances").check()
     say(tab, "Who?")

@@ -159,13 +159,15 @@ def test_what_the_package_imports_is_required():
 
 # What Colab itself brings: google.colab, to keep files on a drive, and what runs cells.
 COLAB = {"google", "IPython"}
+WRITTEN = re.compile(r"^%%writefile (\w+)\.py$", re.MULTILINE)  # by a cell of their own
 
 
 def test_what_the_chapters_import_is_required():
     """Prevents a chapter that stops on Colab at an import that no install brought."""
     cells = [cell for notebook in NOTEBOOKS for cell in notebook.code]
     used = {name for cell in cells for name in imported(ast.Module(cell.tree, []))}
-    assert used - required() - of_extras() - COLAB == set()
+    written = {name for cell in cells for name in WRITTEN.findall(cell.source)}
+    assert used - written - required() - of_extras() - COLAB == set()
 
 
 def test_imports_are_found():

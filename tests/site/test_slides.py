@@ -251,10 +251,14 @@ def test_links_find_the_ids_of_the_site():
     assert address("https://x.org/a.md#b") == "https://x.org/a.md#b"
 
 
+OURS = {"slides.css", "slides.js"}
+THEIRS = {"reset.css", "reveal.css", "reveal.js", "notes.js", "LICENSE"}
+
+
 def test_the_folder_holds_what_a_deck_asks_for(tmp_path):
     slides.lay_out(tmp_path)
     names = {path.name for path in (tmp_path / "reveal").iterdir()}
-    assert names == {"reset.css", "reveal.css", "reveal.js", "notes.js", "LICENSE"}
+    assert names == OURS | THEIRS
     made = deck(code("#| slide: S\nx", out=[printed("1")]))
     html = slides.page([made], "", "", "", "")
     for name in names - {"LICENSE"}:
