@@ -42,6 +42,7 @@ def tab(browser, page_of):  # noqa: F811
     )
     tab.goto(address)
     tab.get_by_label("Your message").wait_for()
+    tab.wait_for_timeout(1000)  # until the page's script listens to what it shows
     yield tab
     tab.close()
 
@@ -83,6 +84,7 @@ def turn(tab, label, value):
     field = tab.get_by_label(f"number input for {label}")
     field.fill(str(value))
     field.press("Tab")
+    tab.wait_for_timeout(300)
 
 
 def test_type_and_it_streams(tab):
@@ -146,6 +148,7 @@ def test_reload_in_the_middle_begins_anew(tab, page_of):
     assert until(lambda: len(page_of[0].desk.free) == 1)
     tab.reload()
     tab.get_by_label("Your message").wait_for()
+    tab.wait_for_timeout(1000)
     broken = [p for p in tab.problems if "AbortError" in p or "errored out" in p]
     assert tab.problems == broken  # Gradio's own client says that it was broken off
     tab.problems.clear()
@@ -184,8 +187,10 @@ def test_no_hindrances(tab, size, theme):
     tab.emulate_media(color_scheme=theme)
     tab.reload()
     tab.get_by_label("Your message").wait_for()
+    tab.wait_for_timeout(1000)
     turn(tab, "Most tokens of an answer", 9)
     tab.get_by_label("Show tokens and their chances").check()
+    tab.wait_for_timeout(300)
     say(tab, "Who?")
     assert until(lambda: "tokens;" in note(tab))
     assert until(lambda: 1 <= tab.locator("table.chances tbody tr").count() <= 9)
