@@ -1232,10 +1232,12 @@ def web_page(
             each.then(look, [reply, shown], table, api_name=False, **ways)
         shown.change(look, [reply, shown], table, api_name=False, **ways)
         quiet = {"api_name": False, **ways}
-        stop.click(lambda: "Stopped.", None, note, cancels=asked, **quiet)
+        # first break off, then say so: what is still under way would overwrite it
+        stop.click(None, cancels=asked).then(lambda: "Stopped.", None, note, **quiet)
         for event in (clear.click, talk.clear):
             emptied = [talk, said, reply, note, table]
-            event(lambda: ([], [], None, "", ""), None, emptied, cancels=asked, **quiet)
+            broken = event(None, cancels=asked)
+            broken.then(lambda: ([], [], None, "", ""), None, emptied, **quiet)
     page.desk = parts[3]
     return page
 

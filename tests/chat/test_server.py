@@ -60,9 +60,11 @@ def asked(**changes):
 def until(true, seconds=10):
     """Wait for something to become true."""
     end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
+    while time.monotonic() < end:
+        if true():
+            return True
         time.sleep(0.02)
-    return true()
+    return False
 
 
 def test_the_official_client_gets_what_a_chat_says(server, client, model, words):
