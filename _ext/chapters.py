@@ -57,6 +57,17 @@ def text(cell):
     return "".join(cell["source"])
 
 
+def tags(cell):
+    """The tags of a cell."""
+    return cell["metadata"].get("tags", ())
+
+
+def title(cells):
+    """The first heading of a notebook, such as `2. Text into tokens`."""
+    prose = "\n".join(text(cell) for cell in cells if cell["cell_type"] == "markdown")
+    return HEADING.search(prose)[2]
+
+
 def directives(source):
     """The (name, value) pairs of the directive lines at the top of a code cell."""
     found = []

@@ -12,12 +12,9 @@ from pathlib import Path
 
 from sphinx.util.osutil import relative_uri
 
-from _ext.chapters import FENCED, METADATA, edit_cells, number, text
+from _ext.chapters import FENCED, METADATA, edit_cells, number, tags, text
 from _ext.markdown import slug
 
-ROW = re.compile(
-    r"^\| *\d+ *\| \[([^\]]+)\]\(([\w/]+)\.ipynb\) \| (.*?) \|$", re.MULTILINE
-)
 PLACE = re.compile(  # a row of the map: number, title, file, sentence; or no file yet
     r"^\| *(\d+) *\| (?:\[([^\]]+)\]\(([\w/]+)\.ipynb\)|([^|*]+?) \*.*?) \| (.*) \|$",
     re.MULTILINE,
@@ -57,11 +54,9 @@ def signs(chapters, here, address):
         if not each.docname:
             mark = f'<span title="{label} (to come)">{each.number}</span>'
         else:
-            here_mark = ' aria-current="page"' if each.docname == here else ""
-            link = (
-                f'href="{address(each.docname)}" aria-label="{label}" title="{label}"'
-            )
-            mark = f"<a {link}{here_mark}>{each.number}</a>"
+            link = f'href="{address(each.docname)}" aria-label="{label}"'
+            link += ' aria-current="page"' if each.docname == here else ""
+            mark = f'<a {link} title="{label}">{each.number}</a>'
         steps.append(f"<li>{mark}</li>")
     where = '<nav class="road" aria-label="Where you are in the book">'
     return f"{where}<ol>{''.join(steps)}</ol></nav>"
@@ -71,7 +66,7 @@ def minutes_to_read(cells):
     """How long a chapter takes to read, in minutes, to the next five."""
     words = lines = 0
     for cell in cells:
-        if EXERCISE & set(cell["metadata"].get("tags", ())):
+        if EXERCISE & set(tags(cell)):
             continue
         if cell["cell_type"] == "markdown":
             words += len(re.findall(r"\w+", FENCED.sub("", text(cell))))
@@ -83,10 +78,11 @@ def minutes_to_read(cells):
 def add_times(cells, docname, repository):
     """Say below a chapter's card how long it takes to read, and where to talk of it."""
     for cell in cells:
-        if "spine-card" in cell["metadata"].get("tags", ()):
+        if "spine-card" in tags(cell):
             talk = f"{repository}/discussions?discussions_q=chapter+{number(docname)}"
             cell["source"] = (
-                f"{text(cell).rstrip()} On a T4 and on an H200: not measured. "
+                f"{text(cell).rstrip()} On graphics cards (a T4, an H200): not "
+                "measured. "
                 f"To read it takes about {minutes_to_read(cells)} minutes, exercises "
                 "apart. "
                 f"[Talk about this chapter]({talk})."

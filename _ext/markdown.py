@@ -25,7 +25,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from pybtex.database import parse_file
 
-from _ext.chapters import METADATA, edit_cells, text
+from _ext.chapters import METADATA, edit_cells, tags, text
 
 ALERT = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*$")
 OPEN, CLOSE = re.compile(r"<details\b[^>]*>"), re.compile(r"</details>")
@@ -215,7 +215,7 @@ def convert_cells(cells, converter):
     for cell in cells:
         if cell["cell_type"] == "markdown":
             cell["source"] = converter.convert(text(cell))
-            if "spine-card" in cell["metadata"].get("tags", []):
+            if "spine-card" in tags(cell):
                 cell["source"] = directive("div", cell["source"], "spine-card")
     return cells
 

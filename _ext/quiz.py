@@ -16,7 +16,7 @@ from docutils.statemachine import StringList
 from mdit_py_plugins.anchors.index import slugify
 from sphinx.util.docutils import SphinxDirective
 
-from _ext.chapters import METADATA, edit_cells, number
+from _ext.chapters import METADATA, edit_cells, number, tags
 from _ext.markdown import directive
 
 FOLDER = Path("chapters", "quiz")
@@ -62,7 +62,7 @@ def question(raw):
     options = []
     for each in raw.get("options", ()):
         way = "right" if "right" in each else "wrong"
-        if set(each) != {way, "why"}:
+        if set(each) != {way, "why"} or not each["why"]:
             raise ValueError(f"{each!r:.70}: an option has right or wrong, and why")
         options.append(Option(str(each[way]), way == "right", each["why"]))
     if "answer" not in raw:
@@ -108,6 +108,8 @@ class Quiz(SphinxDirective):
         holder = nodes.Element()
         lines = StringList(markdown.strip().splitlines(), self.get_source_info()[0])
         self.state.nested_parse(lines, 0, holder)
+        if not all(isinstance(block, nodes.paragraph) for block in holder):
+            raise self.error(f"{markdown!r:.70}: only words, no lists or other blocks")
         inside = [child for paragraph in holder for child in paragraph.children]
         return [nodes.inline("", "", *inside)]
 
@@ -160,10 +162,6 @@ def add_quiz(cells, stem):
     source = f"{HEADING}\n\n{directive('quiz', stem)}"
     cell = {"cell_type": "markdown", "id": "quiz", "metadata": {}, "source": source}
     return [*cells[:at], cell, *cells[at:]]
-
-
-def tags(cell):
-    return cell["metadata"].get("tags", ())
 
 
 def on_source_read(app, docname, source):

@@ -11,7 +11,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from _ext.chapters import HEADING, METADATA, text
+from _ext.chapters import METADATA, tags, text, title
 from _tools.run_chapter import NUMBERS
 
 COLUMNS = ("", "Time", "Memory", "Measured", "With")
@@ -36,17 +36,16 @@ def ran(root):
     """A row for each notebook of the book: where it is, its title, and four words."""
     for path in sorted(Path(root, "chapters").rglob("*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
-        card = [c for c in cells if "spine-card" in c["metadata"].get("tags", ())]
+        card = [c for c in cells if "spine-card" in tags(c)]
         if not card or not NUMBERS.search(text(card[0])):
             continue
-        prose = "\n".join(text(c) for c in cells if c["cell_type"] == "markdown")
         record = Path(root, "_build", "ran", f"{path.stem}.json")
         words = (
             by_test(json.loads(record.read_text("utf-8")))
             if record.exists()
             else by_card(text(card[0]))
         )
-        yield path, HEADING.search(prose)[2], words
+        yield path, title(cells), words
 
 
 class Ran(SphinxDirective):
@@ -56,9 +55,9 @@ class Ran(SphinxDirective):
         self.env.note_reread()  # a test may have run since
         here = Path(self.env.doc2path(self.env.docname)).parent
         lines = ["| " + " | ".join(COLUMNS) + " |", "|---|--:|--:|---|---|"]
-        for path, title, words in ran(self.env.srcdir):
+        for path, heading, words in ran(self.env.srcdir):
             up = "/".join([".."] * len(here.relative_to(self.env.srcdir).parts))
-            link = f"[{title}]({up}/{path.relative_to(self.env.srcdir).as_posix()})"
+            link = f"[{heading}]({up}/{path.relative_to(self.env.srcdir).as_posix()})"
             lines.append(f"| {link} | " + " | ".join(words) + " |")
         holder, source = nodes.Element(), self.get_source_info()[0]
         self.state.nested_parse(StringList(lines, source), 0, holder)

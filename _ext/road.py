@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from _ext.chapters import HEADING, METADATA, number, text
+from _ext.chapters import METADATA, number, tags, text, title
 from _ext.furniture import minutes_to_read
 
 PAGE = "chapters/appendix/road"
@@ -74,19 +74,17 @@ def hours(minutes):
 def stage(path, folder):
     """Read a chapter's or a lab's file; None for a notebook without a card."""
     cells = json.loads(path.read_text("utf-8"))["cells"]
-    card = title = None
+    card = None
     for cell in cells:
-        if cell["cell_type"] == "markdown":
-            title = title or HEADING.search(text(cell))
-            if "spine-card" in cell["metadata"].get("tags", ()):
-                card = CARD.search(text(cell))
+        if "spine-card" in tags(cell):
+            card = CARD.search(text(cell))
     if card is None:
         return None
     name = path.relative_to(folder).with_suffix("").as_posix()
     needs = re.sub(r"\]\((?:\.\./)?", "](../", card[2])
     run = None if card[1] is None else int(card[1])
-    exercises = sum("exercise" in c["metadata"].get("tags", ()) for c in cells)
-    short = title[2].removeprefix("Lab: ")
+    exercises = sum("exercise" in tags(c) for c in cells)
+    short = title(cells).removeprefix("Lab: ")
     short = short[0].upper() + short[1:]
     return Stage(name, short, needs, minutes_to_read(cells), run, exercises)
 

@@ -37,10 +37,19 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from _ext.chapters import HEADING, METADATA, directives, edit_cells, number, text
+from _ext.chapters import (
+    HEADING,
+    METADATA,
+    directives,
+    edit_cells,
+    number,
+    tags,
+    text,
+)
 from _ext.directives import split
 from _ext.light import fewer_colours
 from _ext.markdown import slug
+from _ext.moving import still
 
 CHAPTER = re.compile(r"chapters/\d\d_")
 WHOLE = "slides.html"  # all decks in a row, to be printed; not a part of the site
@@ -356,23 +365,23 @@ class Deck:
         self.marks = 0
         notes, tasks = [], []
         for cell in cells:
-            tags = set(cell["metadata"].get("tags", ()))
+            labels = set(tags(cell))
             source, kind = text(cell), cell["cell_type"]
             found = mark(kind, source)
             prose = unmarked(source) if kind == "markdown" else ""
-            if tags & {"chapter", "room"}:
+            if labels & {"chapter", "room"}:
                 self.opening(prose)
-            elif "spine-takeaways" in tags:
+            elif "spine-takeaways" in labels:
                 self.closing(prose, notes)
                 notes = []
-            elif "exercise" in tags:
+            elif "exercise" in labels:
                 tasks.append(prose)
-            elif found and not tags & {*OWN, *SILENT}:
+            elif found and not labels & {*OWN, *SILENT}:
                 self.marks += 1
                 blocks, said = self.blocks(cell, found.show)
                 self.add(found.headline, blocks, [*notes, said])
                 notes = []
-            elif prose and not tags & set(SILENT):
+            elif prose and not labels & set(SILENT):
                 notes.append(prose)
         self.homework(tasks, notes)
 
@@ -445,6 +454,7 @@ class Deck:
 
     def figure(self, content, said):
         """A picture, with its text for those who cannot see it and its caption."""
+        content = still(content) or content
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.png"
         self.images[name] = content
         wide, high = struct.unpack(">II", content[16:24])
@@ -534,7 +544,7 @@ def on_source_read(app, docname, source):
         for cell in cells:
             if cell["cell_type"] == "markdown":
                 cell["source"] = unmarked(text(cell))
-                if linked and "spine-card" in cell["metadata"].get("tags", ()):
+                if linked and "spine-card" in tags(cell):
                     deck = f"../slides/{docname.rsplit('/', 1)[-1]}.html"
                     cell["source"] += f'\n\n<a class="deck" href="{deck}">Slides</a>'
                     cell["source"] += " of this chapter, with notes for the speaker."

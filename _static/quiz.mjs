@@ -25,7 +25,8 @@ function isRight(typed, { answer, within }) {
   if (within === null || typed.trim() === "") return false;
   const figures = (text) => text.trim().replace(/,(?=\d{3})/g, "");
   const [, number, percent] = figures(typed).match(/^(.*?)\s*(%?)$/);
-  return Math.abs(Number(number) / (percent ? 100 : 1) - Number(figures(answer[0]))) <= within + 1e-9;
+  const meant = percent ? [Number(number), Number(number) / 100] : [Number(number)];
+  return meant.some((each) => Math.abs(each - Number(figures(answer[0]))) <= within + 1e-9);
 }
 
 function typedAnswers(question, input) {

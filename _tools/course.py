@@ -15,6 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from _ext.chapters import tags
 from _tools.export import ROOT, chapters, get_config
 
 LINK = re.compile(r"\]\((?![\w+.-]+:)([^()\s#]*?)\.(md|ipynb)(#[^()\s]*)?\)")
@@ -30,10 +31,6 @@ TEACHERS = """# llmbook, the solutions
 What was taken out of the notebooks of [llmbook]({site}) {version} that are
 handed out: for each chapter its exercises, the mistakes that tempt, and the solutions.
 """
-
-
-def tags(cell):
-    return cell["metadata"].get("tags", ())
 
 
 def published(source, folder, site, kept=()):

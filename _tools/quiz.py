@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from _ext.chapters import HEADING, number, text
+from _ext.chapters import number, title
 from _ext.quiz import FOLDER, LETTERS, load
 from _tools import paper
 from _tools.export import ROOT, chapters
@@ -22,13 +22,6 @@ solutions
 ```
 """
 INDENT = "   "
-
-
-def title(path):
-    """A chapter's title, such as `2. Text into tokens`."""
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    first = next(cell for cell in cells if cell["cell_type"] == "markdown")
-    return HEADING.search(text(first))[2]
 
 
 def item(mark, *paragraphs):
@@ -62,7 +55,8 @@ def write(folder):
         quiz = ROOT / FOLDER / f"{path.stem}.yaml"
         if number(path.stem) is None or not quiz.exists():
             continue
-        asked, heading = load(quiz), title(path)
+        asked = load(quiz)
+        heading = title(json.loads(path.read_text("utf-8"))["cells"])
         page = "\n".join([f"# {heading}\n", *map(question, asked)])
         (folder / f"{path.stem}.md").write_text(page, "utf-8")
         solved += [f"\n## {heading}\n", *map(solution, asked)]

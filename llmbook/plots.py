@@ -13,6 +13,7 @@ __all__ = [
     "TokenStrip",
     "show_tokens",
     "Drawing",
+    "Moving",
     "show_matrix",
     "show_attention",
     "plot_curves",
@@ -135,6 +136,52 @@ class Drawing:
     def _repr_png_(self):
         file = io.BytesIO()
         self.figure.savefig(file, format="png")
+        return file.getvalue()
+
+
+class Moving(Drawing):
+    """A picture that moves, in a short loop; where nothing moves, its last state."""
+
+    def __init__(
+        self,
+        figure,  # a matplotlib figure
+        change,  # change(n) brings the figure into state n, from 0 on
+        n_states: int,  # of the loop, two or more
+        text: str,  # what there is to see, in plain text
+        seconds: float = 4.0,  # how long the loop takes, and then it rests for two
+    ):
+        if n_states < 2:
+            raise ValueError(f"{n_states} states do not move: give two or more")
+        super().__init__(figure, text)
+        self.change, self.n_states, self.seconds = change, n_states, seconds
+
+    def states(self):  # pictures of 63 colours
+        """Draw every state with the colours of the last."""
+        from PIL import Image
+
+        drawn = []
+        for n in range(self.n_states):
+            self.change(n)
+            drawn.append(Image.open(io.BytesIO(super()._repr_png_())).convert("RGB"))
+        colors = drawn[-1].quantize(63)
+        return [each.quantize(palette=colors, dither=0) for each in drawn]
+
+    def _repr_png_(self):
+        """Put all states into one file; in each, what has not changed is left out."""
+        import numpy as np
+        from PIL import Image
+
+        states, clear = self.states(), 63
+        pixels = np.stack([np.asarray(each) for each in states])
+        pixels[1:][pixels[1:] == pixels[:-1]] = clear
+        frames = [Image.fromarray(each) for each in pixels]
+        for each in (states[-1], *frames):
+            each.putpalette([*states[-1].getpalette()[: 3 * clear], 255, 255, 255])
+        times = [1000 * self.seconds / self.n_states] * self.n_states
+        times[-1] += 2000  # milliseconds
+        loop = {"save_all": True, "default_image": True, "loop": 0, "blend": 1}
+        loop |= {"append_images": frames, "duration": times, "transparency": clear}
+        states[-1].save(file := io.BytesIO(), format="png", **loop)
         return file.getvalue()
 
 

@@ -43,7 +43,7 @@ def test_every_question_is_answered(quiz):
         ways += [(other, "Right") for other in each.accept]
         if each.within is not None:
             number = float(each.answer.replace(",", ""))
-            ways.append((f"{100 * number:.6f} %", "Right"))
+            ways += [(f"{100 * number:.6f} %", "Right"), (f"{each.answer}%", "Right")]
             ways.append((f"{number + 2 * each.within + 1}", "Not yet"))
         for typed, word in [*ways, (each.answer, "Right")]:
             field.fill(typed)

@@ -1,6 +1,5 @@
 """What stands around a chapter is true of the book: road, times, definitions."""
 
-import json
 from pathlib import Path
 
 from _ext.furniture import (
@@ -70,12 +69,3 @@ def test_links_to_terms_carry_their_definition():
         link.format("token"), known
     )
     assert with_definitions(link.format("none"), known) == link.format("none")
-
-
-def test_every_card_has_its_line_about_devices():
-    for path in ROOT.glob("chapters/[0-9]*.ipynb"):
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        cards = [c for c in cells if "spine-card" in c["metadata"].get("tags", ())]
-        assert ["Measured on two CPU cores" in "".join(c["source"]) for c in cards] == [
-            True
-        ], path.name

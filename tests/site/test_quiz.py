@@ -14,6 +14,7 @@ from _ext.quiz import question
         {"ask": "?", "see": "Idea", "answer": 1},
         {"ask": "?", "see": "Idea", "answer": 1, "why": "x", "hint": "y"},
         {"ask": "?", "see": "Idea", "options": [{"right": "a"}]},
+        {"ask": "?", "see": "Idea", "options": [{"right": "a", "why": ""}]},
         {"ask": "?", "see": "Idea", "options": [{"maybe": "a", "why": "b"}]},
     ],
 )

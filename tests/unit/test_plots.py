@@ -1,19 +1,24 @@
 """llmbook.plots: pictures that say the same in text, and runs that repeat."""
 
 import html
+import io
 import random
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+from PIL import Image
 
 from llmbook.plots import (
     AXIS_COLORS,
     CURVE_COLORS,
     CUT_COLORS,
+    Moving,
     TokenStrip,
     pick_device,
     plot_curves,
@@ -334,3 +339,42 @@ def test_losses_refuse_what_cannot_be_drawn():
         plot_losses([1, 2], {"a": [1, 2, 3]})
     with pytest.raises(ValueError, match="begins at 0"):
         plot_losses([0, 2], {"a": [1, 2]}, log_x=True)
+
+
+@pytest.fixture
+def moving():
+    """A dot that walks along a line, in five states."""
+    figure, axes = plt.subplots(figsize=(3, 1))
+    (dot,) = axes.plot(0, 0, "o", color="#b3261e", markersize=9)
+    axes.set_xlim(-1, 5)
+    plt.close(figure)
+    return Moving(figure, lambda n: dot.set_data([n], [0]), 5, "a dot walks", 1.0)
+
+
+def test_a_moving_picture_shows_its_states(moving):
+    """Another reader of the format finds each state whole, the last one first."""
+    states = [np.asarray(each.convert("RGB")) for each in moving.states()]
+    assert all((a != b).any() for a, b in pairwise(states))
+    with Image.open(io.BytesIO(moving._repr_png_())) as file:
+        assert (file.n_frames, file.default_image) == (6, True)
+        shown, times = [], []
+        for n in range(file.n_frames):
+            file.seek(n)
+            shown.append(np.asarray(file.convert("RGB")))
+            times.append(file.info.get("duration"))
+    assert times[1:] == [200, 200, 200, 200, 2200] and file.info["loop"] == 0
+    for want, got in zip([states[-1], *states], shown, strict=True):
+        assert (want == got).all()
+    assert repr(moving) == "a dot walks"
+
+
+def test_a_moving_picture_is_light(moving):
+    """What does not change is stored once."""
+    still = io.BytesIO()
+    moving.states()[-1].save(still, format="png")
+    assert len(moving._repr_png_()) < 3 * still.tell()
+
+
+def test_one_state_does_not_move():
+    with pytest.raises(ValueError, match="1 states do not move: give two or more"):
+        Moving(plt.figure(), print, 1, "nothing")
