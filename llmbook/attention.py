@@ -40,7 +40,7 @@ def rotate(
     speed = base ** (-torch.arange(0, D, 2, device=x.device) / D)
     angle = torch.arange(start, start + T, device=x.device)[:, None] * speed
     sin, cos = angle.sin().to(x.dtype), angle.cos().to(x.dtype)  # (T, D / 2)
-    a, b = x.chunk(2, dim=-1)
+    a, b = x.chunk(2, dim=-1)  # arrows (a, b); below, each turned by its angle
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
@@ -140,7 +140,7 @@ class MultiHeadAttention(nn.Module):
             q, k = rotate(heads[:2], start)
         if cache is not None:
             k, v = cache.append(k, v)
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout if self.training else 0.0  # 0.0 after eval()
         y = causal_attention(q, k, v, dropout)
         y = self.c_proj(y.transpose(1, 2).flatten(2))
         return F.dropout(y, dropout)

@@ -111,8 +111,9 @@ def cut_rows(
 ) -> Rows:
     """Cut spans into overlapping rows, so that each target is new in one row only."""
     over = np.maximum(lengths - context_length, 0)
-    pieces = 1 + -(-over // stride)
+    pieces = 1 + -(-over // stride)  # how many rows each span is cut into
     span = np.repeat(np.arange(len(starts)), pieces)
+    # turn: the number of each row within its own span, counted from 0
     turn = np.arange(len(span)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     begin = np.minimum(turn * stride, over[span])  # the last row is a full one too
     known = np.where(turn > 0, (turn - 1) * stride + context_length - begin, 0)
@@ -203,7 +204,7 @@ def document_rows(
             "each document, or leave end_token out to read windows"
         )
     last = [len(tokens) - 1] if ends[-1] != len(tokens) - 1 else []
-    edges = np.concatenate([[-1], ends, last]).astype(np.int64)
+    edges = np.concatenate([[-1], ends, last]).astype(np.int64)  # -1: before the text
     return cut_rows(edges[:-1], np.diff(edges), context_length, stride)
 
 

@@ -80,7 +80,7 @@ def keep_top_p(
     best, order = probs.gather(1, ids).sort(dim=-1, descending=True, stable=True)
     before = best.cumsum(-1) - best  # the mass of those that come first
     kept = torch.zeros_like(probs, dtype=torch.bool)
-    return kept.scatter(1, ids.gather(1, order), before < p)
+    return kept.scatter(1, ids.gather(1, order), before < p)  # gather, backwards
 
 
 def next_probs(

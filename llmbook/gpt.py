@@ -42,7 +42,7 @@ class LayerNorm(nn.Module):
         bias: bool = True,  # whether it shifts
     ):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(n_embd))
+        self.weight = nn.Parameter(torch.ones(n_embd))  # numbers that training moves
         self.bias = nn.Parameter(torch.zeros(n_embd)) if bias else None
 
     def forward(
@@ -221,7 +221,7 @@ class GPT(nn.Module):
         cache: Sequence[Cache] | None = None,  # a memory of earlier tokens a layer
     ) -> Tensor:  # (B, T, C)
         """Everything but the last layer: what the model makes of each token."""
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling():  # torch.compile: chapter 8
             check_tokens(tokens, cache, self.config)
         x = self.wte(tokens)  # (B, T, C)
         if self.wpe is not None:

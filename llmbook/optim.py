@@ -150,7 +150,7 @@ class AdamW(Together):
         grads = [p.grad for p in parameters]
         names = ("exp_avg", "exp_avg_sq", "step")
         m, v, steps = ([state[name] for state in states] for name in names)
-        torch._foreach_add_(steps, 1)
+        torch._foreach_add_(steps, 1)  # one more in each tensor of the list
         rates = {"lr": group["lr"], "eps": group["eps"]}
         rates["weight_decay"] = group["weight_decay"]
         if parameters[0].device.type in self._with_kernel:
@@ -200,7 +200,7 @@ def straighten(
     n_steps: int = 5,  # of Newton and Schulz
 ) -> Tensor:  # the same shape; singular values between about 0.7 and 1.2
     """Bring all singular values of matrices near one (Jordan et al., 2024)."""
-    X = G.mT if G.shape[-2] > G.shape[-1] else G
+    X = G.mT if G.shape[-2] > G.shape[-1] else G  # mT: rows and columns exchanged
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(n_steps):
         A = X @ X.mT

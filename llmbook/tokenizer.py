@@ -50,6 +50,7 @@ class WordTokenizer:
         text: str,  # any text
     ) -> list[str]:  # its words and marks; white space is dropped
         """Cut a text into words, marks and special tokens."""
+        # a special token, or a run of letters and digits, or one mark
         return re.findall(r"<\|\w+\|>|\w+|[^\w\s]", text)
 
     @classmethod
@@ -181,7 +182,7 @@ def merge_word(
         j = right[i]
         if j == end or merges.get((ids[i], ids[j])) != new:
             continue  # one of the two was merged with another neighbour meanwhile
-        ids[i], ids[j] = new, -1
+        ids[i], ids[j] = new, -1  # -1: no longer alive
         right[i] = j = right[j]
         if j < end:
             left[j] = i
@@ -205,7 +206,7 @@ class WordCache(dict):
     def __reduce__(self):  # a copy begins empty
         return type(self), (self.tokenize,)
 
-    def __missing__(self, word):
+    def __missing__(self, word):  # Python calls it for a word that is not there
         ids = self.tokenize(word)
         if len(word) <= self.longest:
             if len(self) >= self.size:

@@ -359,7 +359,7 @@ def matmul_peak(
         a @ a
         wait()
         best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
+    return 2 * n**3 / best  # n**3 multiplications, and as many additions
 
 
 def flops_per_token(
@@ -671,7 +671,7 @@ class Run:
         moved = [p for p in self.model.parameters() if p.grad is not None]
         longest = self.config.grad_clip or math.inf
         norm = nn.utils.get_total_norm([p.grad for p in moved])
-        if self.device.type != "cpu" or not norm <= longest:  # a GPU had better not ask
+        if self.device.type != "cpu" or not norm <= longest:  # asking a GPU is waiting
             nn.utils.clip_grads_with_norm_(moved, longest, norm)
         rate = self.config.rate(self.step)
         for optimizer in self.optimizers:
@@ -1075,7 +1075,7 @@ def excess(
     for word in (word for words in read for word in words):
         kinds, true = word.span.kinds or ("grammar",), word.span.log_prob
         for kind in kinds:  # a word of two kinds counts half for each
-            left[kind] += (word.loss + true) / len(kinds)
+            left[kind] += (word.loss + true) / len(kinds)  # true is negative
             count[kind] += 1 / len(kinds)
             sure[kind] += true > CERTAIN
             right[kind] += true > CERTAIN and word.hit
