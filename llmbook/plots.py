@@ -155,16 +155,17 @@ class Moving(Drawing):
         super().__init__(figure, text)
         self.change, self.n_states, self.seconds = change, n_states, seconds
 
-    def states(self):  # pictures of 63 colours
-        """Draw every state with the colours of the last."""
+    def states(self):  # a picture of 63 colours
+        """Draw all states, one below the other, so that they share their colours."""
+        import numpy as np
         from PIL import Image
 
         drawn = []
         for n in range(self.n_states):
             self.change(n)
-            drawn.append(Image.open(io.BytesIO(super()._repr_png_())).convert("RGB"))
-        colors = drawn[-1].quantize(63)
-        return [each.quantize(palette=colors, dither=0) for each in drawn]
+            state = Image.open(io.BytesIO(super()._repr_png_())).convert("RGB")
+            drawn.append(np.asarray(state))
+        return Image.fromarray(np.concatenate(drawn)).quantize(63)
 
     def _repr_png_(self):
         """Put all states into one file; in each, what has not changed is left out."""
@@ -172,16 +173,17 @@ class Moving(Drawing):
         from PIL import Image
 
         states, clear = self.states(), 63
-        pixels = np.stack([np.asarray(each) for each in states])
-        pixels[1:][pixels[1:] == pixels[:-1]] = clear
-        frames = [Image.fromarray(each) for each in pixels]
-        for each in (states[-1], *frames):
-            each.putpalette([*states[-1].getpalette()[: 3 * clear], 255, 255, 255])
+        pixels = np.array(states).reshape(self.n_states, -1, states.width)
+        news = pixels.copy()
+        news[1:][pixels[1:] == pixels[:-1]] = clear
+        still, *frames = map(Image.fromarray, [pixels[-1], *news])
+        for each in (still, *frames):
+            each.putpalette([*states.getpalette()[: 3 * clear], 255, 255, 255])
         times = [1000 * self.seconds / self.n_states] * self.n_states
         times[-1] += 2000  # milliseconds
         loop = {"save_all": True, "default_image": True, "loop": 0, "blend": 1}
         loop |= {"append_images": frames, "duration": times, "transparency": clear}
-        states[-1].save(file := io.BytesIO(), format="png", **loop)
+        still.save(file := io.BytesIO(), format="png", **loop)
         return file.getvalue()
 
 
