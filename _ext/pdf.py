@@ -36,11 +36,23 @@ EMOJI = "NotoColorEmoji"
 BOX = re.compile(
     r'<span style="background:#(\w{6})[^>]*>([^<]*)(?:<sub>(\d+)</sub>)?</span>'
 )
+LONG = 30  # rows, beyond which Sphinx breaks a table over pages
 texescape.init()  # the LaTeX builder does it too, but pages are read before
 
 
 def latex(code):
     return nodes.raw("", code, format="latex")
+
+
+def columns(table):
+    """The widths of a long table's columns, by their longest cells; lines break.
+
+    Of short tables LaTeX finds out itself what fits.
+    """
+    rows = [[len(cell.astext()) for cell in row] for row in table.findall(nodes.row)]
+    longest = [min(max(column), 60) for column in zip(*rows, strict=True)]
+    shares = [width + 2 for width in longest]
+    return "".join(rf"\X{{{share}}}{{{sum(shares)}}}" for share in shares)
 
 
 class BookParts(SphinxPostTransform):
@@ -65,6 +77,10 @@ class BookParts(SphinxPostTransform):
                 child for child in note.children if not isinstance(child, nodes.title)
             ]
             note.replace_self(nodes.container("", *text, classes=["margin-note"]))
+        for table in list(self.document.findall(nodes.table)):
+            if len(list(table.findall(nodes.row))) > LONG:
+                spec = addnodes.tabular_col_spec(spec=columns(table))
+                table.parent.insert(table.parent.index(table), spec)
         self.preface()
 
     def captions(self):
