@@ -305,7 +305,7 @@ class Chat:
         seed = secrets.randbits(62) if ways["seed"] is None else ways["seed"]
         turn = sum(message["role"] == "user" for message in messages)
         knobs = {name: ways[name] for name in KNOBS}
-        n_new = min(ways["max_new_tokens"], T - len(ids) + 1)
+        n_new = min(ways["max_new_tokens"], T - len(ids) + 1)  # the last is not read
         self.last = Reply(ids, n_new, seed + turn, knobs, dropped)
         return self._speak(messages, self.last, ways["stop"])
 
@@ -517,7 +517,7 @@ class Desk:
         self.worker = ThreadPoolExecutor(1, "llmbook-model")
         self.free = [Memory(model.eval()) for _ in range(count_of(n_seats, "n_seats"))]
         self.line: deque = deque()  # those who wait, in the order in which they came
-        self.changed = threading.Condition()
+        self.changed = threading.Condition()  # a lock, with a bell for who waits
 
     def write(
         self,
@@ -1058,7 +1058,7 @@ class ChatServer(Reception):
         self.model_card = {**card, "owned_by": "llmbook"}
         self.local = host in ("127.0.0.1", "localhost", "::1")
         self.stopping, self.connections = False, {}
-        self.places = threading.BoundedSemaphore(n_seats + n_waiting)
+        self.places = threading.BoundedSemaphore(n_seats + n_waiting)  # a count of them
         self.doors = threading.BoundedSemaphore(2 * (n_seats + n_waiting))
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), Routes)

@@ -47,7 +47,7 @@ def baselines(
     if not ids or not target:
         raise ValueError("a text is empty: give one to count in, and one to predict")
     single, double = Counter(ids), Counter(pairwise(ids))
-    followers = Counter(first for first, _ in double)
+    followers = Counter(first for first, _ in double)  # how many kinds follow each
     seen = Counter(ids[:-1])
 
     def alone(token):

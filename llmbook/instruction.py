@@ -998,7 +998,7 @@ def finetune(
     held_out = None if val is None else InstructionDataset(val, tokenizer, **ways)
     settings = {"precision": best_precision(changes.get("device") or "cpu")}
     settings |= {**RECIPE, "end_token": tokenizer.special_tokens[END], **changes}
-    n_batches = -(-len(data) // settings["batch_size"])
+    n_batches = -(-len(data) // settings["batch_size"])  # rounded up
     n_steps = settings.pop("n_steps", n_batches * count_of(n_epochs, "n_epochs"))
     settings["warmup_steps"] = min(settings["warmup_steps"], n_steps // 4)
     watch = {"checkpoint": checkpoint, "progress": progress, "on_step": on_step}

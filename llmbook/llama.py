@@ -406,7 +406,7 @@ class Experts(nn.Module):
         (N, E), k = chances.shape, chosen.shape[-1]
         visits = chosen.flatten().argsort(stable=True)  # (N * k,), expert by expert
         loads = chosen.flatten().bincount(minlength=E)  # (E,)
-        groups = tokens[visits // k].split(loads.tolist())
+        groups = tokens[visits // k].split(loads.tolist())  # visit j: token j // k
         pairs = zip(self.experts, groups, strict=True)
         said = torch.cat([expert(group) for expert, group in pairs])
         said = said[visits.argsort()].view(N, k, -1)  # again token by token

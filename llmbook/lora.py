@@ -78,7 +78,7 @@ class LoRALinear(nn.Module):
         """Put an adapter beside the layer, one that says nothing yet, and use it."""
         like = {"device": device_of(self.base)}
         A = torch.empty(rank, self.in_features, **like)
-        nn.init.kaiming_uniform_(A, a=math.sqrt(5))
+        nn.init.kaiming_uniform_(A, a=math.sqrt(5))  # as nn.Linear begins its own
         self.A[name] = nn.Parameter(A)
         self.B[name] = nn.Parameter(torch.zeros(self.out_features, rank, **like))
         self.settings[name] = (alpha / rank, dropout)
@@ -521,7 +521,7 @@ class QuantizedLinear(nn.Module):
             kept |= {"scale": scale_codes.flatten()[: len(scale)], "mean": mean}
             kept["scale_scale"] = row_scale
         for name, tensor in kept.items():
-            self.register_buffer(name, tensor)
+            self.register_buffer(name, tensor)  # part of the model, never trained
 
     def dequantize(self) -> Tensor:  # (out, in) in float32
         """Turn codes into weights again."""
@@ -553,7 +553,7 @@ class QuantizedLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-class Unpacked(torch.autograd.Function):
+class Unpacked(torch.autograd.Function):  # its gradient is written by hand
     """A product with weights that are unpacked anew for the gradient, and not kept."""
 
     @staticmethod
