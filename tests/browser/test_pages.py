@@ -84,6 +84,7 @@ def bad_images(tab):
         const bad = [];
         for (const image of document.images) {
             const name = image.getAttribute("src");
+            image.loading = "eager";  // what is fetched late would never be decoded
             await image.decode().catch(() => {});
             if (!image.naturalWidth) bad.push(name + " does not load");
             if (!image.alt.trim()) bad.push(name + " has no alternative text");
