@@ -129,9 +129,13 @@ def imported(tree):
     return found - sys.stdlib_module_names - {"llmbook", "tomllib"}
 
 
+OTHER_NAMES = {"pillow": "PIL"}  # package -> module, where they differ
+
+
 def modules_of(requirements):
-    """The modules that packages bring, which here are named as they are."""
-    return {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in requirements}
+    """The modules that packages bring, most of which are named as they are."""
+    packages = (re.match(r"[\w-]+", each)[0] for each in requirements)
+    return {OTHER_NAMES.get(each, each).replace("-", "_") for each in packages}
 
 
 def required():
