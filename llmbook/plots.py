@@ -155,7 +155,7 @@ class Moving(Drawing):
         super().__init__(figure, text)
         self.change, self.n_states, self.seconds = change, n_states, seconds
 
-    def states(self):  # a picture of 63 colours
+    def states(self):  # a picture of 63 colours at most
         """Draw all states, one below the other, so that they share their colours."""
         import numpy as np
         from PIL import Image
@@ -172,17 +172,20 @@ class Moving(Drawing):
         import numpy as np
         from PIL import Image
 
-        states, clear = self.states(), 63
+        states = self.states()
+        palette = states.getpalette()
+        clear = len(palette) // 3  # one more colour, which is none
         pixels = np.array(states).reshape(self.n_states, -1, states.width)
         news = pixels.copy()
         news[1:][pixels[1:] == pixels[:-1]] = clear
         still, *frames = map(Image.fromarray, [pixels[-1], *news])
         for each in (still, *frames):
-            each.putpalette([*states.getpalette()[: 3 * clear], 255, 255, 255])
+            each.putpalette([*palette, 255, 255, 255])
+            each.info["transparency"] = clear
         times = [1000 * self.seconds / self.n_states] * self.n_states
         times[-1] += 2000  # milliseconds
         loop = {"save_all": True, "default_image": True, "loop": 0, "blend": 1}
-        loop |= {"append_images": frames, "duration": times, "transparency": clear}
+        loop |= {"append_images": frames, "duration": times}
         still.save(file := io.BytesIO(), format="png", **loop)
         return file.getvalue()
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from llmbook.plots import (
@@ -366,6 +367,21 @@ def test_a_moving_picture_shows_its_states(moving):
     for want, got in zip([states[-1], *states], shown, strict=True):
         assert (want == got).all() and (got[0, 0] == 255).all()  # white stays white
     assert repr(moving) == "a dot walks"
+
+
+def test_a_moving_picture_of_few_colours():
+    """With less than a full palette, what has not changed still shines through."""
+    figure = plt.figure(figsize=(2, 1))
+    plt.close(figure)
+    box = Rectangle((0, 0), 0.25, 1, color="#1f5fa8", antialiased=False)
+    figure.add_artist(box)
+    picture = Moving(figure, lambda n: box.set_x(n / 4), 4, "a box walks")
+    states = np.split(np.asarray(picture.states().convert("RGB")), 4)
+    assert len(np.unique(np.concatenate(states).reshape(-1, 3), axis=0)) < 10
+    with Image.open(io.BytesIO(picture._repr_png_())) as file:
+        for n, want in enumerate([states[-1], *states]):
+            file.seek(n)
+            assert (np.asarray(file.convert("RGB")) == want).all()
 
 
 def test_a_moving_picture_is_light(moving):
