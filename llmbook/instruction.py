@@ -24,6 +24,7 @@ __all__ = [
     "questions",
     "instructions",
     "conversations",
+    "comparisons",
     "lessons",
     "Piece",
     "ChatTemplate",
@@ -31,13 +32,16 @@ __all__ = [
     "InstructionLoader",
     "InstructionDataset",
     "finetune",
-    "teach",
     "respond",
     "save_chat",
     "load_chat",
+    "named_ids",
+    "comparing_start",
+    "teach",
 ]
 
 
+import copy
 import json
 import os
 import random
@@ -54,6 +58,7 @@ from torch import nn
 
 from .data import NO_TARGET, Rows, TokenLoader, count_of
 from .generation import generate
+from .gpt import GPT
 from .tokenizer import BPETokenizer, write_json
 from .training import (
     END,
@@ -273,6 +278,9 @@ def question_table() -> dict[str, list[tuple[str, str, str, str]]]:
     return table
 
 
+NAMED = ("name", "thing", "animal")  # lists of words that questions name
+
+
 def stranger(
     role: str,
     roles: Mapping[str, str],
@@ -281,7 +289,7 @@ def stranger(
 ) -> str | None:  # who could play the role, and is not in the story
     """Find somebody or something that the story does not name."""
     lists = load_world().grammar.lists
-    for name in ("name", "thing", "animal"):
+    for name in NAMED:
         words = [entity.word for entity in lists[name]]
         if roles[role] in words:
             others = [word for word in words if word not in text.lower()]
@@ -308,6 +316,32 @@ def answered(
 ) -> bool:
     """Tell whether a story knows all that an answer names."""
     return all(slot[2] in told for slot in SLOT.finditer(text))
+
+
+def whether(
+    story: Story,
+    n: int,  # questions at most
+    rng: random.Random,
+) -> list[tuple[str, str]]:  # questions and answers
+    """Ask whether a story names somebody or something; half of them it does not."""
+    lists, there, away = load_world().grammar.lists, [], []
+    for name in NAMED:
+        for entity in lists[name]:
+            if re.search(rf"\b{entity.word}\b", story.text):
+                there.append((name, entity))
+            elif entity.word not in story.text:  # nor in the plural
+                away.append((name, entity))
+    kinds = [name for name, _ in there] or NAMED  # as many of a kind as are there
+    pairs = []
+    for _ in range(n):
+        here = bool(there) and rng.random() < 0.5
+        kind = rng.choice(kinds)
+        words = there if here else [pair for pair in away if pair[0] == kind]
+        name, entity = rng.choice(words)
+        (there if here else away).remove((name, entity))
+        what = entity.word if name == "name" else f"there {entity.forms['a']}"
+        pairs.append((f"Is {what} in it?", "Yes." if here else "No."))
+    return pairs
 
 
 #: What is right to answer where the story does not hold it.
@@ -354,13 +388,11 @@ def questions(
         text = fill(question, told)
         if answered(told, answer):
             found.append(Asked(kind, text, sentence(fill(answer, told))))
-            slots = [slot[2] for slot in SLOT.finditer(question)]
-            swaps = [(r, stranger(r, told, story.text, rng)) for r in slots]
-            swaps = [(role, word) for role, word in swaps if word]
-            if swaps:
-                role, word = rng.choice(swaps)
-                false = fill(question, {**told, role: word})
-                lacking.append(Asked("not there", false, NOT_TOLD))
+            for role in dict.fromkeys(slot[2] for slot in SLOT.finditer(question)):
+                word = stranger(role, told, story.text, rng)
+                if word:
+                    false = fill(question, {**told, role: word})
+                    lacking.append(Asked("not there", false, NOT_TOLD))
         else:
             lacking.append(Asked("not told", text, NOT_TOLD))
     for _, question, _ in askable(told, "never"):
@@ -528,7 +560,7 @@ REFUSED_KINDS = INSTRUCTION_KINDS[-3:]
 MAKERS = {"shorter": shorten, "retell": rename, "continue": go_on}
 MAKERS |= {"ending": turn, "mend": mend, "reply": reply}
 LONGEST = 235  # characters of a story that a context of 160 tokens holds twice
-WEIGHT = {"when": 2, "order": 2, "not there": 1 / 4, "never told": 1 / 2}  # if not 1
+WEIGHT = {"when": 2, "order": 2, "not there": 2, "never told": 1 / 2}  # if not 1
 ALONE = ("mend", "continue")  # whose prompt holds all of the story that is to be seen
 
 
@@ -601,7 +633,29 @@ def ask_many(
         made = maker(story, rng)
         if made is not None and rng.random() < share:
             pairs.insert(rng.randint(0, len(pairs)), (made.prompt, made.answer))
+    if rng.random() < refusals:
+        pairs[:0] = whether(story, 1, rng)
+        rng.shuffle(pairs)
+    return about(story, pairs)
+
+
+def about(
+    story: Story,
+    pairs: list[tuple[str, str]],  # what is asked about it, and answered
+) -> list[tuple[str, str]]:
+    """Put a story in front of the first of several questions."""
     return [(f"{story.text}\n{pairs[0][0]}", pairs[0][1]), *pairs[1:]] if pairs else []
+
+
+def messages(
+    pairs: list[tuple[str, str]],  # prompts and answers
+) -> list[dict[str, str]]:  # {"role": ..., "content": ...}
+    """Make a conversation of prompts and answers in turn."""
+    return [
+        {"role": role, "content": content}
+        for pair in pairs
+        for role, content in zip(("user", "assistant"), pair, strict=True)
+    ]
 
 
 SHARES = {"retell": 0.7, "continue": 0.1, "mend": 0.12, "ending": 0.4, "reply": 0.5}
@@ -643,12 +697,19 @@ def conversations(
     """Make conversations about stories of the nursery to learn from, one a story."""
     rng = random.Random(f"{seed} {start}")
     for story in stories(n, seed, start):
-        pairs = one_task(story, rng) or ask_many(story, turns, rng, refusals)
-        yield [
-            {"role": role, "content": content}
-            for pair in pairs
-            for role, content in zip(("user", "assistant"), pair, strict=True)
-        ]
+        yield messages(one_task(story, rng) or ask_many(story, turns, rng, refusals))
+
+
+def comparisons(
+    n: int,  # how many
+    seed: int = 2,  # of the stream of stories
+    start: int = 0,  # the number of the first story
+    turns: int = 4,  # questions about one story
+) -> Iterator[list[dict[str, str]]]:  # messages, as from `conversations`
+    """Make conversations that ask only whether a story names this or that."""
+    rng = random.Random(f"{seed} {start}")
+    for story in stories(n, seed, start):
+        yield messages(about(story, whether(story, turns, rng)))
 
 
 def lessons(
@@ -973,7 +1034,6 @@ class InstructionDataset(torch.utils.data.Dataset):
 RECIPE = {"batch_size": 8, "learning_rate": 0.004, "betas": (0.9, 0.98)}
 RECIPE |= {"optimizer": "muon", "muon_learning_rate": 0.01, "weight_decay": 0.0}
 RECIPE |= {"schedule": "linear", "warmup_steps": 30}
-GENTLE = {"learning_rate": 0.002, "muon_learning_rate": 0.005}  # for a second lesson
 
 
 def finetune(
@@ -1004,21 +1064,6 @@ def finetune(
     watch = {"checkpoint": checkpoint, "progress": progress, "on_step": on_step}
     history = train(model, data, held_out, TrainConfig(n_steps, **settings), **watch)
     return model, tokenizer, history
-
-
-def teach(
-    model: nn.Module,  # a storyteller; it is left as it is
-    tokenizer: BPETokenizer,  # the model's own
-    n: int = 33_000,  # stories: about four minutes on two CPU cores
-    seed: int = 2,  # of their stream
-    **watch,  # progress and on_step, as for `finetune`, and settings
-) -> tuple[nn.Module, BPETokenizer, History]:  # the model, and its second lesson
-    """Teach a storyteller to answer, and then when not to."""
-    n_first = round(0.85 * count_of(n, "n", 2))
-    first = lessons(n_first, seed, refusals=0.0)
-    model, tokenizer, _ = finetune(model, tokenizer, first, **watch)
-    second = lessons(n - n_first, seed, n_first)
-    return finetune(model, tokenizer, second, **{**GENTLE, **watch})
 
 
 def respond(
@@ -1093,3 +1138,53 @@ def load_chat(
     if missing:
         raise ValueError(f"the tokenizer in {str(folder)!r} has no {missing[0]!r}")
     return model, tokenizer, template
+
+
+def named_ids(
+    tokenizer: BPETokenizer,
+) -> list[int]:  # of words that are one token, with the space before them
+    """Give the tokens of the names, things and animals that questions name."""
+    lists = load_world().grammar.lists
+    found = [tokenizer.encode(f" {e.word}") for name in NAMED for e in lists[name]]
+    return [ids[0] for ids in found if len(ids) == 1]
+
+
+@torch.no_grad()
+def comparing_start(
+    model: GPT,  # changed in place
+    ids: Sequence[int],  # tokens that are to be told from one another
+    n_blocks: int = 2,  # how many of the first blocks get such a head
+    size: float = 2.0,  # of its queries and keys
+) -> None:
+    """Let the first head of the first blocks look for the token that it stands at.
+
+    One matrix gives queries and keys; its rows are the directions in which the
+    embeddings of the tokens differ most. After Trockman and Kolter (2023).
+    """
+    C, D = model.config.n_embd, model.config.n_embd // model.config.n_head
+    if len(ids) < D:
+        raise ValueError(f"a head of {D} numbers takes {D} tokens or more: {len(ids)}")
+    rows = model.wte.weight[list(ids)]  # (n, C)
+    apart = rows - rows.mean(0)
+    same = torch.linalg.svd(apart, full_matrices=False).Vh[:D]  # (D, C)
+    kept = (apart @ same.T).norm(dim=1) / rows.norm(dim=1)  # (n,)
+    for block in model.h[:n_blocks]:
+        for first in (0, C):  # of the queries, of the keys
+            block.attn.c_attn.weight[first : first + D] = size / kept.mean() * same
+
+
+def teach(
+    model: GPT,  # a storyteller; it is left as it is
+    tokenizer: BPETokenizer,  # the model's own
+    n: int = 38_000,  # stories: about four minutes on two CPU cores
+    seed: int = 2,  # of their stream
+    **watch,  # progress and on_step, as for `finetune`, and settings
+) -> tuple[nn.Module, BPETokenizer, History]:  # the model, and its second lesson
+    """Teach a storyteller to compare words, then to answer, and when not to."""
+    n_first = round(0.16 * count_of(n, "n", 2))
+    model = copy.deepcopy(model)
+    comparing_start(model, named_ids(tokenizer))
+    first, second = comparisons(n_first, seed), lessons(n - n_first, seed, n_first)
+    ways = {"batch_size": 16, **watch}
+    model, tokenizer, _ = finetune(model, tokenizer, first, **ways)
+    return finetune(model, tokenizer, second, **watch)

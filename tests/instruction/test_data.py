@@ -1,9 +1,11 @@
 """Rows, targets, new tokens, finetuning, answers."""
 
 import json
+import re
 
 import pytest
 import torch
+from torch import nn
 
 from llmbook.data import NO_TARGET
 from llmbook.gpt import GPT, GPTConfig
@@ -12,10 +14,12 @@ from llmbook.instruction import (
     TEMPLATES,
     InstructionDataset,
     add_control_tokens,
+    comparing_start,
     conversations,
     finetune,
     lessons,
     load_chat,
+    named_ids,
     respond,
     save_chat,
     teach,
@@ -234,19 +238,59 @@ def test_lessons_are_conversations_and_stories():
 
 
 def test_teach_gives_two_lessons(plain):
-    """One after the other, the second from the first one's weights."""
+    """One after the other: comparing, in larger batches, and then the questions."""
     torch.manual_seed(0)
     model = GPT(GPTConfig(plain.n_vocab, 400, n_layer=1, n_head=2, n_embd=32)).eval()
-    runs = []
+    old, runs = {n: p.clone() for n, p in model.named_parameters()}, []
 
     def look(run):
         if run.step == 1:
             runs.append(run)
 
     new, words, history = teach(model, plain, 40, on_step=look, precision="float32")
-    assert [run.config.n_steps for run in runs] == [5, 1]
-    assert runs[0].config.learning_rate == 2 * runs[1].config.learning_rate
+    assert [run.config.batch_size for run in runs] == [16, 8]
+    assert [run.config.n_steps for run in runs] == [1, 5]
+    assert all(p.equal(old[n]) for n, p in model.named_parameters())
     assert history.finished and not new.training
     assert isinstance(respond(new, words, "Who?", max_new_tokens=3), str)
     with pytest.raises(ValueError, match="n is a whole number from 2"):
         teach(model, plain, 1)
+
+
+def test_a_comparing_start_finds_the_same_token():
+    """Of sixteen directions, each taken by two tokens, all are told apart, and both."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(256, 16, n_layer=3, n_head=4, n_embd=64)).eval()
+    axes = nn.init.orthogonal_(torch.empty(64, 64))[:16]
+    with torch.no_grad():
+        model.wte.weight[40:72] = torch.cat([axes, -axes])
+    old = [block.attn.c_attn.weight.clone() for block in model.h]
+    comparing_start(model, range(40, 72), size=3.0)
+    for i, (block, before) in enumerate(zip(model.h, old, strict=True)):
+        new = block.attn.c_attn.weight.detach()
+        changed = (new != before).any(dim=1).nonzero()[:, 0].tolist()
+        assert changed == ([*range(16), *range(64, 80)] if i < 2 else [])
+        if i < 2:
+            rows = model.wte.weight[40:72].detach()
+            scores = (rows @ new[:16].T) @ (rows @ new[64:80].T).T
+            expected = 9 * torch.eye(16).repeat(2, 2)
+            expected[:16, 16:] *= -1
+            expected[16:, :16] *= -1
+            torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
+
+
+def test_a_head_takes_as_many_tokens_as_it_has_numbers(model):
+    """Fewer do not differ in so many directions; the model stays as it was."""
+    before = model.h[0].attn.c_attn.weight.clone()
+    with pytest.raises(ValueError, match="a head of 16 numbers takes 16 tokens"):
+        comparing_start(model, range(15))
+    assert model.h[0].attn.c_attn.weight.equal(before)
+
+
+def test_named_ids_are_words(plain):
+    """All that questions name, as far as a word is one token with its space."""
+    found = [plain.decode([i]) for i in named_ids(plain)]
+    assert " Tambo" in found and len(set(found)) == len(found)
+    for word in ("Tambo", "Pella", "Hobla", "sock", "letter", "goose", "ermine"):
+        assert (f" {word}" in found) == (len(plain.encode(f" {word}")) == 1)
+    assert not {" in", " the", " snail", " Sunday"} & set(found)

@@ -8,6 +8,7 @@ from llmbook.instruction import (
     INSTRUCTION_KINDS,
     NOT_TOLD,
     REFUSED_KINDS,
+    comparisons,
     conversations,
     instructions,
     questions,
@@ -70,6 +71,36 @@ def test_refusals_ask_what_the_story_does_not_hold():
             elif each.answer != NOT_TOLD and each.kind in ("who", "where"):
                 heart = each.answer.rstrip(".").removeprefix("The ").lower()
                 assert heart in story.text.lower(), each
+
+
+def test_every_word_of_a_question_is_swapped_once():
+    """A question that names two gives two that name somebody who is not there."""
+    story = next(s for s in stories(50) if s.facts.roles["plot"] == "moving")
+    roles = story.facts.roles
+    texts = [q.text for q in questions(story) if q.kind == "not there"]
+    texts = [text for text in texts if text.startswith("Where did")]
+    pattern = r"Where did (\w+) put the (\w+)[?]"
+    pairs = [found.groups() for text in texts if (found := re.match(pattern, text))]
+    assert len(pairs) == 2
+    assert [name == roles["hero"] for name, _ in pairs].count(True) == 1
+    assert [thing == roles["thing"] for _, thing in pairs].count(True) == 1
+
+
+def test_comparisons_say_what_the_text_says():
+    """Yes where the word is in the story, half of the time; no word is asked twice."""
+    n_yes = n_all = 0
+    for talk in comparisons(300, seed=13):
+        text = talk[0]["content"].rpartition("\n")[0]
+        asked = []
+        for user, assistant in zip(talk[::2], talk[1::2], strict=True):
+            question = user["content"].rpartition("\n")[2]
+            asked.append(re.fullmatch(r"Is (?:there an? )?(\w+) in it[?]", question)[1])
+            there = re.search(rf"\b{asked[-1]}\b", text) is not None
+            assert assistant["content"] == ("Yes." if there else "No.")
+            n_yes, n_all = n_yes + there, n_all + 1
+        assert len(set(asked)) == len(asked)
+    assert n_all == 1200 and 0.4 < n_yes / n_all < 0.55
+    assert list(comparisons(5)) == list(comparisons(5)) != list(comparisons(5, seed=3))
 
 
 def test_the_same_seed_draws_the_same():
