@@ -1141,7 +1141,7 @@ def load_chat(
 
 
 def named_ids(
-    tokenizer: BPETokenizer,
+    tokenizer: BPETokenizer,  # one that was trained on the nursery
 ) -> list[int]:  # of words that are one token, with the space before them
     """Give the tokens of the names, things and animals that questions name."""
     lists = load_world().grammar.lists

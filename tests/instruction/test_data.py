@@ -1,7 +1,6 @@
 """Rows, targets, new tokens, finetuning, answers."""
 
 import json
-import re
 
 import pytest
 import torch
