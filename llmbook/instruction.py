@@ -658,17 +658,18 @@ def messages(
     ]
 
 
-SHARES = {"retell": 0.7, "continue": 0.1, "mend": 0.12, "ending": 0.4, "reply": 0.5}
+SHARES = {"retell": 0.9, "continue": 0.1, "mend": 0.12, "ending": 0.4, "reply": 0.5}
 
 
 def one_task(
     story: Story,
     rng: random.Random,
 ) -> list[tuple[str, str]]:  # its prompt and its answer, or nothing
-    """Now and then, take a task that asks for more than a word or two."""
-    dice = rng.random()
-    for kind, share in SHARES.items():
-        dice -= share * fits(kind, story)
+    """Take a task that asks for more than a word or two, two times of three at most."""
+    shares = {kind: share for kind, share in SHARES.items() if fits(kind, story)}
+    dice = rng.random() * max(1, 1.5 * sum(shares.values()))
+    for kind, share in shares.items():
+        dice -= share
         if dice < 0:
             times = 3 if kind == "mend" else 1
             made = [make_instruction(story, kind, rng) for _ in range(times)]

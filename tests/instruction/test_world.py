@@ -103,6 +103,19 @@ def test_comparisons_say_what_the_text_says():
     assert list(comparisons(5)) == list(comparisons(5)) != list(comparisons(5, seed=3))
 
 
+def test_stories_of_all_plots_are_asked_about():
+    """However many longer tasks there are for a plot."""
+    told, asked = {}, {}
+    for story, talk in zip(stories(900, seed=2), conversations(900), strict=True):
+        plot = story.facts.roles["plot"]
+        told[plot] = told.get(plot, 0) + 1
+        ends = [m["content"].endswith("?") for m in talk[::2]]
+        asked[plot] = asked.get(plot, 0) + any(ends)
+    assert len(told) == 12
+    for plot, n in told.items():
+        assert asked[plot] > 0.15 * n, plot
+
+
 def test_the_same_seed_draws_the_same():
     """And another seed other stories."""
     first, again, other = (list(conversations(20, seed=s)) for s in (5, 5, 6))
