@@ -1177,12 +1177,12 @@ def comparing_start(
 def teach(
     model: GPT,  # a storyteller; it is left as it is
     tokenizer: BPETokenizer,  # the model's own
-    n: int = 38_000,  # stories: about four minutes on two CPU cores
+    n: int = 36_000,  # stories: about four minutes on two CPU cores
     seed: int = 2,  # of their stream
     **watch,  # progress and on_step, as for `finetune`, and settings
 ) -> tuple[nn.Module, BPETokenizer, History]:  # the model, and its second lesson
     """Teach a storyteller to compare words, then to answer, and when not to."""
-    n_first = round(0.16 * count_of(n, "n", 2))
+    n_first = round(0.17 * count_of(n, "n", 2))
     model = copy.deepcopy(model)
     comparing_start(model, named_ids(tokenizer))
     first, second = comparisons(n_first, seed), lessons(n - n_first, seed, n_first)
