@@ -1172,6 +1172,8 @@ def comparing_start(
     for block in model.h[:n_blocks]:
         for first in (0, C):  # of the queries, of the keys
             block.attn.c_attn.weight[first : first + D] = size / kept.mean() * same
+            if block.attn.c_attn.bias is not None:
+                block.attn.c_attn.bias[first : first + D] = 0
 
 
 def teach(

@@ -263,12 +263,15 @@ def test_a_comparing_start_finds_the_same_token():
     axes = nn.init.orthogonal_(torch.empty(64, 64))[:16]
     with torch.no_grad():
         model.wte.weight[40:72] = torch.cat([axes, -axes])
+        for block in model.h:
+            block.attn.c_attn.bias.fill_(1.0)
     old = [block.attn.c_attn.weight.clone() for block in model.h]
     comparing_start(model, range(40, 72), size=3.0)
     for i, (block, before) in enumerate(zip(model.h, old, strict=True)):
         new = block.attn.c_attn.weight.detach()
         changed = (new != before).any(dim=1).nonzero()[:, 0].tolist()
         assert changed == ([*range(16), *range(64, 80)] if i < 2 else [])
+        assert (block.attn.c_attn.bias == 0).nonzero()[:, 0].tolist() == changed
         if i < 2:
             rows = model.wte.weight[40:72].detach()
             scores = (rows @ new[:16].T) @ (rows @ new[64:80].T).T
