@@ -8,11 +8,12 @@ it does not need for its models, `pip install --no-deps llms-from-scratch`.
 
 Steps: whole training steps of one shape on random tokens, ours through
 `llmbook.training.Run`, each peer with the same loss, clipping and PyTorch's fused
-AdamW; every one in float32, under bfloat16 autocast, and compiled so where there is a
-compiler; in turn, medians. Race: seconds of training until the validation split of Tiny
-Shakespeare, by letters, is predicted with 1.886 nats each, all of it in windows of 64.
-GPU: GPT-2 124M, bfloat16, compiled, where there is CUDA. `--quick` shows that all of it
-runs, in shapes too small to mean anything. `--save` writes benchmarks/results.
+AdamW; every one in float32 and under bfloat16 autocast, and both of them compiled where
+there is a compiler; in turn, medians. Race: seconds of training until the validation
+split of Tiny Shakespeare, by letters, is predicted with 1.886 nats each, all of it in
+windows of 64. GPU: GPT-2 124M, bfloat16, compiled, where there is CUDA. `--quick` shows
+that all of it runs, in shapes too small to mean anything. `--save` writes
+benchmarks/results.
 """
 
 import argparse
@@ -116,7 +117,7 @@ def steps(given, peaks):
     """Measure training steps of all contenders in all ways, and compare the best."""
     ways = [("float32", False), ("bfloat16", False)]
     if shutil.which("g++") and not given.quick and not given.eager:
-        ways += [("bfloat16", True)]
+        ways += [("float32", True), ("bfloat16", True)]
     for B, T in [(2, 8)] if given.quick else SHAPES:
         say(f"\nA training step: 4 layers, 4 heads, 128 wide, T {T} x B {B}")
         say(f"{'':24} {'':18} {'ms':>7} {'tokens/s':>9}  of the peak")
